@@ -1,0 +1,22 @@
+//! Varve: a durable commit log and its server.
+//!
+//! A file imports only from floors below its own: [`log`] (storage) and [`acl`] know nothing of
+//! the wire; `proto`, `tls` and `service` speak gRPC; `server` runs them; `config` and `cli` stand
+//! on top. Without the `server` feature only the first two are built.
+
+pub mod acl;
+#[cfg(feature = "server")]
+pub mod certs;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+pub mod log;
+#[cfg(feature = "server")]
+pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod service;
+#[cfg(feature = "server")]
+pub mod tls;

@@ -1,0 +1,171 @@
+//! The active segment, as its one writer sees it: where the next frame goes, and whether it fits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::checkpoint::Mark;
+use super::error::IoError;
+use super::footer::{FOOTER_BYTES, Footer};
+use super::frame::{Stamp, stamp};
+use super::intake::Span;
+use super::offset::Offset;
+use super::segment::{Segment, SegmentFiles};
+use super::settings::LogSettings;
+use super::width::{narrow, wide};
+
+/// The capacity of a log's first segment, in bytes: a log that gets little takes little.
+const FIRST_CAPACITY_BYTES: u64 = 256 << 10;
+/// A segment that filled within this time is followed by a much larger one.
+const QUICK: Duration = Duration::from_secs(10);
+/// The next segment is prepared when the active one will be full within this time.
+const PREPARE_AHEAD: Duration = Duration::from_secs(5);
+/// A segment gets one index entry for each of so many bytes of its store.
+const STORE_BYTES_PER_ENTRY: u64 = 128;
+
+/// The segment that takes the next frame. Its writer alone holds it.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) files: Arc<SegmentFiles>,
+    /// Where the next frame goes, and what the footer will say.
+    pub(crate) mark: Mark,
+    /// Bytes of the store that own their space.
+    pub(crate) allocated_bytes: u64,
+    pub(crate) began: Instant,
+    pub(crate) prepare_asked: bool,
+}
+
+/// An active segment whose files may be closed, because its log is idle or was just opened.
+#[derive(Debug)]
+pub(crate) struct Resting {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) mark: Mark,
+}
+
+impl Resting {
+    /// Opens the files to append.
+    pub(crate) fn wake(self) -> Result<Active, IoError> {
+        let files = self.segment.files().map_err(|fault| fault.at(&self.segment.store_path()))?;
+        let allocated_bytes = files.store.file_bytes()?;
+        let Self { segment, mark } = self;
+        let began = Instant::now();
+        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked: false })
+    }
+}
+
+impl Active {
+    /// How many of `spans`, from the first, go into this segment.
+    pub(crate) fn fitting(&self, spans: &[Span]) -> usize {
+        let entries_left = self.files.index.capacity().saturating_sub(self.mark.frames);
+        let entries_left = usize::try_from(entries_left).unwrap_or(usize::MAX);
+        let room = narrow(self.mark.capacity_bytes.saturating_sub(self.mark.position));
+        let mut used = FOOTER_BYTES;
+        let fits = |span: &&Span| {
+            used = used.saturating_add(span.bytes);
+            let span_offsets = span.next.get().saturating_sub(self.segment.base().get());
+            used <= room && u32::try_from(span_offsets).is_ok()
+        };
+        let count = spans.iter().take(entries_left).take_while(fits).count();
+        // A batch larger than a whole segment gets one of its own.
+        if count == 0 && self.mark.frames == 0 { spans.len().min(1) } else { count }
+    }
+
+    /// Sees to it that the store owns the space for `bytes` more and the footer.
+    pub(crate) fn allocate_for(&mut self, bytes: usize) -> Result<(), IoError> {
+        let needed = self.mark.position + wide(bytes) + wide(FOOTER_BYTES);
+        if needed > self.allocated_bytes {
+            let target = needed.max(self.mark.capacity_bytes);
+            self.files.store.allocate(target)?;
+            self.allocated_bytes = target;
+        }
+        Ok(())
+    }
+
+    /// Stamps the frames in `bytes`, writes them at the end, and lets readers know of them.
+    pub(crate) fn write(
+        &mut self,
+        bytes: &mut [u8],
+        spans: &[Span],
+        incarnation: u64,
+        durable_end: Offset,
+    ) -> Result<(), IoError> {
+        let stamping = Stamp { incarnation, durable_end, seed: self.files.store.seed() };
+        let mut mark = Mark { incarnation, ..self.mark };
+        let mut rest = &mut *bytes;
+        let mut frame_base = self.segment.end();
+        for span in spans {
+            let (frame, later) = rest.split_at_mut(span.bytes);
+            rest = later;
+            let crc = stamp(frame, stamping);
+            mark.segment_crc = crc32c::crc32c_append(mark.segment_crc, &crc.to_le_bytes());
+            let relative = frame_base.get().saturating_sub(self.segment.base().get());
+            let relative = u32::try_from(relative).unwrap_or(u32::MAX);
+            self.files.index.put(mark.frames, relative, mark.position);
+            if mark.frames == 0 {
+                mark.first_time_us = span.append_time_us;
+            }
+            mark.frames += 1;
+            mark.last_time_us = span.append_time_us;
+            mark.last_frame_at = mark.position;
+            mark.position += wide(span.bytes);
+            frame_base = span.next;
+        }
+        self.files.store.write(bytes, self.mark.position)?;
+        self.mark = mark;
+        self.segment.publish(mark.frames, frame_base);
+        Ok(())
+    }
+
+    /// Takes back whatever a failed write left behind the last whole one, so that no part of it
+    /// can ever be taken for a frame.
+    pub(crate) fn undo_write(&mut self) -> Result<(), IoError> {
+        self.files.store.set_len(self.mark.position)?;
+        self.allocated_bytes = self.mark.position;
+        self.files.store.sync()
+    }
+
+    /// Lets go of the files.
+    pub(crate) fn rest(self) -> Resting {
+        Resting { segment: self.segment, mark: self.mark }
+    }
+
+    /// What the footer says of this segment. All its frames are durable.
+    pub(crate) fn footer(&self) -> Footer {
+        Footer {
+            frames: self.mark.frames,
+            end: self.segment.end(),
+            first_time_us: self.mark.first_time_us,
+            last_time_us: self.mark.last_time_us,
+            incarnation: self.mark.incarnation,
+            position: self.mark.position,
+            segment_crc: self.mark.segment_crc,
+        }
+    }
+
+    /// Whether it is time to prepare the next segment.
+    pub(crate) fn fills_soon(&self) -> bool {
+        let elapsed = self.began.elapsed().as_micros().max(1);
+        let left = self.mark.capacity_bytes.saturating_sub(self.mark.position);
+        // At the pace so far: left / (position / elapsed) is the time left.
+        u128::from(left) * elapsed < u128::from(self.mark.position) * PREPARE_AHEAD.as_micros()
+    }
+
+    /// The capacity of the segment after this one.
+    pub(crate) fn next_capacity(&self, settings: &LogSettings) -> u64 {
+        let growth = if self.began.elapsed() < QUICK { 8 } else { 2 };
+        let largest = settings.segment_bytes_max;
+        self.mark.capacity_bytes.max(FIRST_CAPACITY_BYTES).saturating_mul(growth).min(largest)
+    }
+}
+
+/// The capacity of a log's first segment.
+pub(crate) fn first_capacity(settings: &LogSettings) -> u64 {
+    FIRST_CAPACITY_BYTES.min(settings.segment_bytes_max)
+}
+
+/// How many index entries a segment of `capacity_bytes` gets.
+pub(crate) fn index_entries(capacity_bytes: u64, settings: &LogSettings) -> u32 {
+    let largest = (settings.index_bytes_max / super::index::ENTRY_BYTES).max(1);
+    let entries = capacity_bytes.div_ceil(STORE_BYTES_PER_ENTRY).clamp(1, largest);
+    u32::try_from(entries).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,275 @@
+//! A log's `checkpoint` file: how far it is known to be durable, so that a start need not look.
+//!
+//! Two slots of 4,096 bytes, overwritten in turn; the valid one with the higher sequence counts.
+//! Neither is needed to recover the log, but the start offset and the highest end are promises: no
+//! store is removed before they are durable here.
+//!
+//! | at | bytes | field |
+//! |---|---|---|
+//! | 0 | 8 | magic `VARVECKP` |
+//! | 8 | 4 | CRC32C of bytes 12 to 159 |
+//! | 12 | 2 | format version, 1 |
+//! | 14 | 2 | 1 if the log was closed in order and not opened to append since |
+//! | 16 | 8 | sequence |
+//! | 24 | 16 | log id |
+//! | 40 | 8 | start offset |
+//! | 48 | 8 | durable end |
+//! | 56 | 8 | incarnation |
+//! | 64 | 8 | append time of the last frame |
+//! | 72 | 8 | base offset of the segment that the durable end lies in |
+//! | 80 | 8 | position of the durable end in its store; 0 if there is no segment |
+//! | 88 | 8 | position of the last frame; 0 if there is none |
+//! | 96 | 8 | append time of the segment's first frame |
+//! | 104 | 4 | frames in the segment up to there |
+//! | 108 | 4 | CRC32C of their headers' CRCs |
+//! | 112 | 8 | capacity that the segment was given, in bytes |
+//! | 120 | 4 | segments |
+//! | 124 | 4 | CRC32C of their base offsets |
+//! | 128 | 32 | zero |
+
+use std::path::{Path, PathBuf};
+
+use super::codec::Decoder;
+use super::disk::{Disk, File};
+use super::error::{IoError, OpenError};
+use super::names;
+use super::offset::{LogId, Offset};
+use super::width::narrow;
+
+const MAGIC: [u8; 8] = *b"VARVECKP";
+const VERSION: u16 = 1;
+const SLOT_BYTES: u64 = 4096;
+const COVERED: std::ops::Range<usize> = 12..160;
+
+/// How far a log's last segment was durable, and what a footer or a restart needs to know of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) durable_end: Offset,
+    pub(crate) incarnation: u64,
+    pub(crate) last_time_us: u64,
+    pub(crate) base: Offset,
+    pub(crate) position: u64,
+    pub(crate) last_frame_at: u64,
+    pub(crate) first_time_us: u64,
+    pub(crate) frames: u32,
+    pub(crate) segment_crc: u32,
+    pub(crate) capacity_bytes: u64,
+}
+
+/// The segments a log consists of, as a number that changes when one is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) segments: u32,
+    pub(crate) bases_crc: u32,
+}
+
+impl Census {
+    pub(crate) fn of(bases: impl Iterator<Item = Offset>) -> Self {
+        bases.fold(Self::default(), |census, base| Self {
+            segments: census.segments + 1,
+            bases_crc: crc32c::crc32c_append(census.bases_crc, &base.get().to_le_bytes()),
+        })
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) log_id: LogId,
+    pub(crate) clean: bool,
+    pub(crate) start: Offset,
+    pub(crate) mark: Mark,
+    pub(crate) census: Census,
+}
+
+impl Checkpoint {
+    fn encode(&self, sequence: u64) -> Vec<u8> {
+        let mark = &self.mark;
+        let mut covered = Vec::with_capacity(COVERED.len());
+        covered.extend_from_slice(&VERSION.to_le_bytes());
+        covered.extend_from_slice(&u16::from(self.clean).to_le_bytes());
+        covered.extend_from_slice(&sequence.to_le_bytes());
+        covered.extend_from_slice(&self.log_id.bytes());
+        for field in [
+            self.start.get(),
+            mark.durable_end.get(),
+            mark.incarnation,
+            mark.last_time_us,
+            mark.base.get(),
+            mark.position,
+            mark.last_frame_at,
+            mark.first_time_us,
+        ] {
+            covered.extend_from_slice(&field.to_le_bytes());
+        }
+        covered.extend_from_slice(&mark.frames.to_le_bytes());
+        covered.extend_from_slice(&mark.segment_crc.to_le_bytes());
+        covered.extend_from_slice(&mark.capacity_bytes.to_le_bytes());
+        covered.extend_from_slice(&self.census.segments.to_le_bytes());
+        covered.extend_from_slice(&self.census.bases_crc.to_le_bytes());
+        covered.resize(COVERED.len(), 0);
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&crc32c::crc32c(&covered).to_le_bytes());
+        out.append(&mut covered);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Slot> {
+        let mut fields = Decoder::new(bytes);
+        if fields.array()? != MAGIC || fields.u32()? != crc32c::crc32c(bytes.get(COVERED)?) {
+            return None;
+        }
+        let version = fields.u16()?;
+        if version != VERSION {
+            return Some(Slot::Newer(version));
+        }
+        let clean = fields.u16()? == 1;
+        let sequence = fields.u64()?;
+        let log_id = LogId::from_bytes(fields.array()?);
+        let start = Offset::new(fields.u64()?);
+        let mark = Mark {
+            durable_end: Offset::new(fields.u64()?),
+            incarnation: fields.u64()?,
+            last_time_us: fields.u64()?,
+            base: Offset::new(fields.u64()?),
+            position: fields.u64()?,
+            last_frame_at: fields.u64()?,
+            first_time_us: fields.u64()?,
+            frames: fields.u32()?,
+            segment_crc: fields.u32()?,
+            capacity_bytes: fields.u64()?,
+        };
+        let census = Census { segments: fields.u32()?, bases_crc: fields.u32()? };
+        Some(Slot::Valid(sequence, Self { log_id, clean, start, mark, census }))
+    }
+}
+
+enum Slot {
+    Valid(u64, Checkpoint),
+    Newer(u16),
+}
+
+/// A log's checkpoint file. One thread at a time writes it.
+#[derive(Debug)]
+pub(crate) struct CheckpointFile {
+    path: PathBuf,
+    file: Box<dyn File>,
+    sequence: u64,
+}
+
+impl CheckpointFile {
+    /// Creates the file with room for both slots, none of them valid yet, durably but for the
+    /// directory's sync.
+    pub(crate) fn create(disk: &dyn Disk, directory: &Path) -> Result<Self, IoError> {
+        let path = names::checkpoint(directory);
+        let file = disk.create(&path).map_err(IoError::at("create", &path))?;
+        file.allocate(2 * SLOT_BYTES).map_err(IoError::at("allocate space for", &path))?;
+        file.sync().map_err(IoError::at("sync", &path))?;
+        Ok(Self { path, file, sequence: 0 })
+    }
+
+    /// Opens the file and reads the newest valid slot; both are `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `NewerFormat` if the newest slot is of a newer release.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        directory: &Path,
+    ) -> Result<(Option<Self>, Option<Checkpoint>), OpenError> {
+        let path = names::checkpoint(directory);
+        let file = match disk.open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, None)),
+            Err(e) => return Err(IoError::at("open", &path)(e).into()),
+        };
+        let mut newest: Option<(u64, Checkpoint)> = None;
+        for slot in 0..2 {
+            let mut bytes = vec![0; narrow(SLOT_BYTES)];
+            file.read_at(&mut bytes, slot * SLOT_BYTES).map_err(IoError::at("read", &path))?;
+            match Checkpoint::decode(&bytes) {
+                Some(Slot::Valid(sequence, checkpoint))
+                    if newest.is_none_or(|(held, _)| sequence > held) =>
+                {
+                    newest = Some((sequence, checkpoint));
+                }
+                Some(Slot::Valid(..)) | None => {}
+                Some(Slot::Newer(version)) => {
+                    let (found, supported) = (format!("version {version}"), "version 1".into());
+                    return Err(OpenError::NewerFormat { path, found, supported });
+                }
+            }
+        }
+        let sequence = newest.map_or(0, |(sequence, _)| sequence);
+        Ok((Some(Self { path, file, sequence }), newest.map(|(_, checkpoint)| checkpoint)))
+    }
+
+    /// Writes the next slot and makes it durable.
+    pub(crate) fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), IoError> {
+        let sequence = self.sequence + 1;
+        let position = sequence % 2 * SLOT_BYTES;
+        let bytes = checkpoint.encode(sequence);
+        self.file.write_at(&bytes, position).map_err(IoError::at("write", &self.path))?;
+        self.file.sync().map_err(IoError::at("sync", &self.path))?;
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::SimDisk;
+
+    const DIRECTORY: &str = "/l";
+
+    fn checkpoint(end: u64) -> Checkpoint {
+        Checkpoint {
+            log_id: LogId::from_bytes([3; 16]),
+            clean: end.is_multiple_of(2),
+            start: Offset::new(1),
+            mark: Mark { durable_end: Offset::new(end), frames: 5, ..Mark::default() },
+            census: Census::of([1, 7].map(Offset::new).into_iter()),
+        }
+    }
+
+    fn disk() -> SimDisk {
+        let disk = SimDisk::new();
+        disk.create_directory(Path::new(DIRECTORY)).unwrap();
+        disk
+    }
+
+    fn read(disk: &SimDisk) -> Option<Checkpoint> {
+        CheckpointFile::open(disk, Path::new(DIRECTORY)).unwrap().1
+    }
+
+    #[test]
+    fn the_newest_slot_counts_and_the_older_stands_in_for_a_damaged_one() {
+        let disk = disk();
+        let mut file = CheckpointFile::create(&disk, Path::new(DIRECTORY)).unwrap();
+        assert_eq!(read(&disk), None);
+        for end in 1..6 {
+            file.write(&checkpoint(end)).unwrap();
+            assert_eq!(read(&disk), Some(checkpoint(end)));
+        }
+        let path = names::checkpoint(Path::new(DIRECTORY));
+        let bytes = disk.bytes(&path).unwrap();
+        let newest = narrow(SLOT_BYTES);
+        for at in newest..newest + COVERED.end {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            disk.damage(&path, &damaged).unwrap();
+            assert_eq!(read(&disk), Some(checkpoint(4)), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_reopened_file_goes_on_with_the_other_slot() {
+        let disk = disk();
+        let mut file = CheckpointFile::create(&disk, Path::new(DIRECTORY)).unwrap();
+        file.write(&checkpoint(1)).unwrap();
+        let (reopened, _) = CheckpointFile::open(&disk, Path::new(DIRECTORY)).unwrap();
+        reopened.unwrap().write(&checkpoint(2)).unwrap();
+        assert_eq!(read(&disk), Some(checkpoint(2)));
+    }
+}

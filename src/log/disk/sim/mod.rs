@@ -1,0 +1,412 @@
+//! An in-memory disk that can lose power, tear what was not synced, fill up and fail.
+//!
+//! It holds two states: what the process sees, and what would be there after a power cut. Between
+//! them stand unsynced sectors of 512 bytes and unsynced names. [`SimDisk::after_power_cut`] decides
+//! which of those made it; a seed replays the decision. Every call that a power cut could fall
+//! between is counted, so that a test can cut after each.
+
+mod content;
+mod names;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use parking_lot::Mutex;
+
+use self::content::Content;
+use self::names::{Names, Node};
+use super::{Disk, File, HeapMap, Lock, Map};
+use crate::log::width::{narrow, wide};
+
+/// What a power cut leaves of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tear {
+    /// Nothing: only what was synced is there.
+    LoseAll,
+    /// Everything, as after a killed process: the kernel lives on.
+    KeepAll,
+    /// Each sector, each length and each name by a coin that the seed tosses.
+    Random(u64),
+}
+
+/// A kind of call, to make fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    /// Create a file or directory.
+    Create,
+    /// Write to a file.
+    Write,
+    /// Read from a file.
+    Read,
+    /// Cut or extend a file.
+    SetLen,
+    /// Allocate space.
+    Allocate,
+    /// Sync a file: on failure its dirty sectors are forgotten, as Linux does.
+    Sync,
+    /// Rename.
+    Rename,
+    /// Remove.
+    Remove,
+    /// Sync a directory.
+    SyncDirectory,
+    /// Sync a map.
+    SyncMap,
+}
+
+/// The in-memory disk; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    names: Names,
+    contents: BTreeMap<u64, Content>,
+    next_inode: u64,
+    locked: HashSet<PathBuf>,
+    steps: u64,
+    power_until: Option<u64>,
+    faults: Vec<Fault>,
+    capacity_bytes: Option<u64>,
+    trace: Vec<(Op, PathBuf)>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    op: Op,
+    calls_until: u64,
+    kind: ErrorKind,
+}
+
+impl SimDisk {
+    /// An empty disk with a root directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many calls have changed something so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.state.lock().steps
+    }
+
+    /// Every changing call so far, oldest first, with its path.
+    #[must_use]
+    pub fn trace(&self) -> Vec<(Op, PathBuf)> {
+        self.state.lock().trace.clone()
+    }
+
+    /// Cuts the power after `steps` changing calls, counted from the disk's creation: the calls
+    /// after that fail and change nothing.
+    pub fn cut_power_after(&self, steps: u64) {
+        self.state.lock().power_until = Some(steps);
+    }
+
+    /// Makes the call of this kind that comes after `calls` further ones fail, once.
+    pub fn fail(&self, op: Op, calls: u64, kind: ErrorKind) {
+        self.state.lock().faults.push(Fault { op, calls_until: calls, kind });
+    }
+
+    /// Bounds the sum of all file lengths; `None` lifts the bound.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity_bytes = bytes;
+    }
+
+    /// The disk that a machine finds after a power cut now. This disk is left as it is.
+    #[must_use]
+    pub fn after_power_cut(&self, tear: Tear) -> Self {
+        let state = self.state.lock();
+        let mut coin = Coin::new(tear);
+        let names = state.names.after_power_cut(&mut coin);
+        let contents =
+            state.contents.iter().map(|(id, c)| (*id, c.after_power_cut(&mut coin))).collect();
+        let fresh = State { names, contents, next_inode: state.next_inode, ..State::default() };
+        Self { state: Arc::new(Mutex::new(fresh)) }
+    }
+
+    /// A file's bytes as the process sees them.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such file.
+    pub fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut state = self.state.lock();
+        let id = state.names.file(path)?;
+        Ok(state.content(id)?.visible())
+    }
+
+    /// Replaces a file's bytes, durably: damage from outside.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such file.
+    pub fn damage(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.names.file(path)?;
+        *state.content(id)? = Content::synced(bytes.to_vec());
+        Ok(())
+    }
+}
+
+impl State {
+    fn content(&mut self, id: u64) -> io::Result<&mut Content> {
+        self.contents.get_mut(&id).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    /// Counts a changing call; an error means that it must not happen.
+    fn step(&mut self, op: Op, path: &Path) -> io::Result<()> {
+        if self.power_until.is_some_and(|until| self.steps >= until) {
+            return Err(io::Error::other("the power is cut"));
+        }
+        self.fault(op)?;
+        if op != Op::Read {
+            self.steps += 1;
+            self.trace.push((op, path.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, op: Op) -> io::Result<()> {
+        let mut due = None;
+        for (i, fault) in self.faults.iter_mut().enumerate().filter(|(_, fault)| fault.op == op) {
+            if fault.calls_until == 0 {
+                due = Some((i, fault.kind));
+                break;
+            }
+            fault.calls_until -= 1;
+        }
+        match due {
+            Some((i, kind)) => {
+                self.faults.remove(i);
+                Err(kind.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.names.files().filter_map(|id| self.contents.get(&id)).map(Content::len).sum()
+    }
+
+    /// Whether the file may grow to `bytes`.
+    fn room(&mut self, id: u64, bytes: u64) -> io::Result<()> {
+        let used = self.used_bytes();
+        let growth = bytes.saturating_sub(self.content(id)?.len());
+        match self.capacity_bytes {
+            Some(capacity) if growth > 0 && used.saturating_add(growth) > capacity => {
+                Err(ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let state = self.state.lock();
+        let id = state.names.file(path)?;
+        Ok(Box::new(SimFile { disk: self.clone(), id, path: path.to_owned() }))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.state.lock();
+        state.step(Op::Create, path)?;
+        let id = state.next_inode;
+        state.names.create(path, Node::File(id))?;
+        state.next_inode += 1;
+        state.contents.insert(id, Content::default());
+        Ok(Box::new(SimFile { disk: self.clone(), id, path: path.to_owned() }))
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Create, path)?;
+        state.names.create(path, Node::Directory)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        self.state.lock().names.list(directory)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Rename, to)?;
+        state.names.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Remove, path)?;
+        let id = state.names.file(path)?;
+        state.names.remove(path)?;
+        // A power cut may undo the removal, so the bytes stay until no name can come back.
+        if !state.names.is_known(id) {
+            state.contents.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Remove, path)?;
+        if !state.names.list(path)?.is_empty() {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.names.remove(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::SyncDirectory, path)?;
+        state.names.sync(path);
+        Ok(())
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        let used = state.used_bytes();
+        Ok(state.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(used)))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let mut state = self.state.lock();
+        if !state.locked.insert(path.to_owned()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+}
+
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.state.lock().locked.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    id: u64,
+    path: PathBuf,
+}
+
+impl File for SimFile {
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.step(Op::Write, &self.path)?;
+        state.room(self.id, position.saturating_add(wide(bytes.len())))?;
+        state.content(self.id)?.write(bytes, narrow(position));
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut state = self.disk.state.lock();
+        state.step(Op::Read, &self.path)?;
+        Ok(state.content(self.id)?.read(buffer, narrow(position)))
+    }
+
+    fn file_bytes(&self) -> io::Result<u64> {
+        Ok(self.disk.state.lock().content(self.id)?.len())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.step(Op::SetLen, &self.path)?;
+        state.content(self.id)?.set_len(narrow(bytes));
+        Ok(())
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.step(Op::Allocate, &self.path)?;
+        state.room(self.id, bytes)?;
+        let content = state.content(self.id)?;
+        if content.len() < bytes {
+            content.set_len(narrow(bytes));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        let allowed = state.step(Op::Sync, &self.path);
+        match allowed {
+            Ok(()) => state.content(self.id)?.sync(),
+            Err(_) => state.content(self.id)?.forget_dirty(),
+        }
+        allowed
+    }
+
+    fn map(&self, bytes: u64) -> io::Result<Box<dyn Map>> {
+        let mut state = self.disk.state.lock();
+        let words = state.content(self.id)?.map(narrow(bytes))?;
+        let (disk, id, path) = (self.disk.clone(), self.id, self.path.clone());
+        Ok(Box::new(SimMap { disk, id, path, words }))
+    }
+}
+
+#[derive(Debug)]
+struct SimMap {
+    disk: SimDisk,
+    id: u64,
+    path: PathBuf,
+    words: Arc<HeapMap>,
+}
+
+impl Map for SimMap {
+    fn words(&self) -> &[AtomicU32] {
+        self.words.words()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.step(Op::SyncMap, &self.path)?;
+        state.content(self.id)?.sync_map();
+        Ok(())
+    }
+}
+
+/// Decides what an unsynced thing becomes; the same seed decides the same.
+struct Coin {
+    tear: Tear,
+    state: u64,
+}
+
+impl Coin {
+    fn new(tear: Tear) -> Self {
+        let seed = if let Tear::Random(seed) = tear { seed } else { 0 };
+        Self { tear, state: seed }
+    }
+
+    /// Whether the next unsynced thing survives.
+    fn survives(&mut self) -> bool {
+        match self.tear {
+            Tear::LoseAll => false,
+            Tear::KeepAll => true,
+            Tear::Random(_) => self.next() & 1 == 1,
+        }
+    }
+
+    /// The SplitMix64 generator (Steele, Lea and Flood, 2014).
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,142 @@
+//! What all logs of a data directory share: the disk, the open files, the clock, the queue of the
+//! flushers, and how full the disk is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::commit_log::Log;
+use super::disk::Disk;
+use super::error::FatalError;
+use super::files::FileCache;
+use super::offset::Clock;
+use super::segment::Segment;
+use super::settings::Options;
+
+/// Work for the flushers.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Write out what was appended, and sync if someone waits for it.
+    Flush(Arc<Log>),
+    /// Seal the active segment, because of its age.
+    Roll(Arc<Log>),
+    /// Make the checkpoint and the active index durable.
+    Checkpoint(Arc<Log>),
+    /// Create and allocate the next segment's files, for so many bytes.
+    Prepare(Arc<Log>, u64),
+    /// Make a sealed segment's index durable.
+    SyncIndex(Arc<Segment>),
+    /// End the worker.
+    Stop,
+}
+
+/// A log whose sync is due at a time.
+pub(crate) type Timer = (Instant, Arc<Log>);
+
+/// Shared by all logs; all calls may run concurrently.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) cache: Arc<FileCache>,
+    pub(crate) clock: Clock,
+    pub(crate) options: Options,
+    pub(crate) trash: PathBuf,
+    pub(crate) space: Space,
+    jobs: (Sender<Job>, Receiver<Job>),
+    timers: (Sender<Timer>, Receiver<Timer>),
+    failed: AtomicBool,
+}
+
+impl Engine {
+    pub(crate) fn new(disk: Arc<dyn Disk>, trash: PathBuf, options: Options) -> Self {
+        // A log stands in the queue at most once for each kind of job but `SyncIndex`, which may be
+        // dropped; so sending never finds the queue full.
+        let jobs = options.logs_max.saturating_mul(5).saturating_add(64);
+        Self {
+            disk,
+            cache: Arc::new(FileCache::new(options.open_segments_max)),
+            clock: Clock::start(),
+            trash,
+            space: Space::new(options.min_free_bytes),
+            jobs: crossbeam_channel::bounded(jobs),
+            timers: crossbeam_channel::bounded(options.logs_max.saturating_add(1)),
+            options,
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a job; `false` if the queue is full.
+    pub(crate) fn queue(&self, job: Job) -> bool {
+        self.jobs.0.try_send(job).is_ok()
+    }
+
+    pub(crate) fn jobs(&self) -> &Receiver<Job> {
+        &self.jobs.1
+    }
+
+    /// Has the log synced within the longest delay.
+    pub(crate) fn sync_later(&self, log: &Arc<Log>) {
+        // Half the delay is left to the queue, the write and the sync.
+        let due = Instant::now() + self.options.sync_delay_max / 2;
+        let sent = self.timers.0.try_send((due, Arc::clone(log))).is_ok();
+        debug_assert!(sent, "each log has at most one timer");
+    }
+
+    pub(crate) fn timers(&self) -> &Receiver<Timer> {
+        &self.timers.1
+    }
+
+    /// Reports a failed write or sync; only the first one is handed on.
+    pub(crate) fn fatal(&self, error: &FatalError) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            (self.options.on_fatal)(error);
+        }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+}
+
+/// How full the disk is, as last looked at.
+#[derive(Debug)]
+pub(crate) struct Space {
+    reserve_bytes: u64,
+    free_bytes: AtomicU64,
+    low: AtomicBool,
+}
+
+impl Space {
+    fn new(reserve_bytes: u64) -> Self {
+        let free_bytes = AtomicU64::new(u64::MAX);
+        Self { reserve_bytes, free_bytes, low: AtomicBool::new(false) }
+    }
+
+    /// How often the disk is looked at.
+    pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+    /// Free and reserved bytes, if appends are to be refused.
+    pub(crate) fn shortage(&self) -> Option<(u64, u64)> {
+        self.low
+            .load(Ordering::Relaxed)
+            .then(|| (self.free_bytes.load(Ordering::Relaxed), self.reserve_bytes))
+    }
+
+    /// Takes a fresh look; it may end a shortage.
+    pub(crate) fn observe(&self, free_bytes: u64) {
+        let low = free_bytes < self.reserve_bytes;
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+        if self.low.swap(low, Ordering::Relaxed) != low {
+            let reserve = self.reserve_bytes;
+            log::warn!("event=disk_space low={low} free_bytes={free_bytes} reserve_bytes={reserve}");
+        }
+    }
+
+    /// The disk refused to give space: appends wait for the next look.
+    pub(crate) fn ran_out(&self) {
+        self.low.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,221 @@
+//! What can go wrong in storage, with the data that tells a user what to do.
+//!
+//! Three kinds: the caller's fault (the log is as it was), busy or out of space (try again), and
+//! fatal (a store write or sync failed; nothing is acknowledged until the log is opened anew).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::offset::Offset;
+
+/// A file operation that failed, with what was done to which file.
+#[derive(Debug, Error)]
+#[error("cannot {op} {}", path.display())]
+pub struct IoError {
+    /// The operation, as a verb.
+    pub op: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The system's answer.
+    pub source: io::Error,
+}
+
+impl IoError {
+    /// For `map_err`: names the operation and the file.
+    pub(crate) fn at(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { op, path, source }
+    }
+
+    /// Whether the disk, a quota or a file size limit is exhausted, so that space helps.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+}
+
+/// Why a log or a data directory does not open.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process has the data directory.
+    #[error("{} is locked: another server uses this data directory", path.display())]
+    Owned {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The data was written by a newer release; nothing was changed.
+    #[error("{} has format {found}, and this release reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version, or the feature flags that are not known.
+        found: String,
+        /// What this release knows.
+        supported: String,
+    },
+    /// Acknowledged records are damaged and `strict` refuses to serve the rest.
+    #[error("log {log} is damaged from offset {from}: {what} in {}", path.display())]
+    Damaged {
+        /// The log's name.
+        log: String,
+        /// The first offset that cannot be read.
+        from: Offset,
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A file holds what it cannot hold.
+    #[error("{}: {what}", path.display())]
+    Invalid {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was found and what would be right.
+        what: String,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a log was not created. Nothing was left behind.
+#[derive(Debug, Error)]
+pub enum CreateError {
+    /// There is a log of that name.
+    #[error("log {name} exists already")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// The server holds as many logs as it may.
+    #[error("{logs} logs exist, which is the limit")]
+    TooMany {
+        /// How many there are.
+        logs: usize,
+    },
+    /// The set of logs is closed.
+    #[error("the server is stopping")]
+    Closed,
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a batch was not appended. The log is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AppendError {
+    /// The batch is larger than the log takes.
+    #[error("batch of {bytes} bytes is over the limit of {limit} bytes")]
+    TooLarge {
+        /// The batch's size.
+        bytes: u64,
+        /// The largest size.
+        limit: u64,
+    },
+    /// Too many bytes wait for the disk; later there will be room.
+    #[error("{pending_bytes} bytes wait for the disk, and the limit is {limit} bytes")]
+    Busy {
+        /// Bytes appended and not yet durable.
+        pending_bytes: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+    /// The disk is full, or fuller than its reserve allows.
+    #[error("{free_bytes} bytes are free on the disk, and {reserve_bytes} are kept in reserve")]
+    NoSpace {
+        /// Bytes free when last looked at.
+        free_bytes: u64,
+        /// Bytes that appends leave free.
+        reserve_bytes: u64,
+    },
+    /// Acknowledged records in the unsealed tail are damaged: the log takes no appends.
+    #[error("the log's tail is damaged; it takes no appends until it is repaired")]
+    Damaged,
+    /// An earlier write or sync failed; only opening the log anew helps.
+    #[error("an earlier write or sync of this log failed")]
+    Failed,
+    /// The log is closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why an append that was taken has no acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AckError {
+    /// The disk was full; the batch is not in the log.
+    #[error("the disk is full; the batch is not in the log")]
+    NoSpace,
+    /// A write or sync failed; the batch is in the log whole, or not at all.
+    #[error("a write or sync failed; whether the batch is in the log is unknown")]
+    Failed,
+}
+
+/// Why a read returned no batch.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The offset is not between start and end.
+    #[error("offset {offset} is outside the log, which holds {start} up to but not including {end}")]
+    OutOfRange {
+        /// The offset that was asked for.
+        offset: Offset,
+        /// The first offset that is held.
+        start: Offset,
+        /// The high watermark.
+        end: Offset,
+    },
+    /// Acknowledged records cannot be read any more.
+    #[error("records from offset {from} on are damaged")]
+    Damaged {
+        /// The first offset that is lost.
+        from: Offset,
+        /// Where reading can go on; none if nothing readable follows.
+        resume: Option<Offset>,
+    },
+    /// A file operation failed; only this read is lost.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a trim did not finish. The log's start is where it was or where it was asked to be.
+#[derive(Debug, Error)]
+pub enum TrimError {
+    /// The offset is beyond the end.
+    #[error("cannot trim before offset {before}: the log ends at {end}")]
+    BeyondEnd {
+        /// The offset that was asked for.
+        before: Offset,
+        /// The high watermark.
+        end: Offset,
+    },
+    /// The log takes no changes: it is closed, failed or damaged.
+    #[error("the log is closed, failed or damaged and cannot be trimmed")]
+    Unavailable,
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// A store write or sync that failed: the process should end and recover at its next start.
+#[derive(Debug, Error)]
+#[error("log {log} stopped")]
+pub struct FatalError {
+    /// The log's name.
+    pub log: String,
+    /// What failed.
+    pub source: IoError,
+}
+
+/// The log ended while someone waited for its watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Stopped {
+    /// It was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// A write or sync failed.
+    #[error("a write or sync of the log failed")]
+    Failed,
+}

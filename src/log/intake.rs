@@ -1,0 +1,153 @@
+//! Where appends arrive: a buffer of frames that the flusher takes whole.
+//!
+//! This is all that an append touches, under one lock and in memory alone. Offsets are given out
+//! here; positions are not, so that segments are the flusher's concern.
+
+use std::sync::Arc;
+
+use super::error::AppendError;
+use super::frame::FrameHeader;
+use super::group::Group;
+use super::offset::Offset;
+use super::width::wide;
+
+/// Why a log takes no appends, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Closed,
+    Failed,
+    Damaged,
+}
+
+impl From<Refusal> for AppendError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => Self::Closed,
+            Refusal::Failed => Self::Failed,
+            Refusal::Damaged => Self::Damaged,
+        }
+    }
+}
+
+/// A frame in the buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) bytes: usize,
+    pub(crate) next: Offset,
+    pub(crate) append_time_us: u64,
+}
+
+/// Frames that wait to be written, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Frames {
+    /// Empties both and keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+}
+
+/// What the flusher takes at once.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) frames: Frames,
+    pub(crate) group: Arc<Group>,
+    /// Whether someone waits for a sync, or the delay for one has passed.
+    pub(crate) sync: bool,
+}
+
+/// The side of a log that takes appends.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) refusal: Option<Refusal>,
+    /// The offset that the next record gets.
+    pub(crate) next: Offset,
+    pub(crate) last_time_us: u64,
+    /// Bytes of frames that are not yet durable, here and in the flusher's hands.
+    pub(crate) pending_bytes: u64,
+    /// Whether the log stands in the flushers' queue or is being flushed.
+    pub(crate) queued: bool,
+    pub(crate) sync_wanted: bool,
+    /// Whether a sync is due after the delay.
+    pub(crate) timer_set: bool,
+    frames: Frames,
+    group: Arc<Group>,
+}
+
+impl Intake {
+    pub(crate) fn new(next: Offset, last_time_us: u64, refusal: Option<Refusal>) -> Self {
+        Self {
+            refusal,
+            next,
+            last_time_us,
+            pending_bytes: 0,
+            queued: false,
+            sync_wanted: false,
+            timer_set: false,
+            frames: Frames::default(),
+            group: Arc::default(),
+        }
+    }
+
+    /// Puts a batch behind the others and returns its header and the group it belongs to.
+    pub(crate) fn push(
+        &mut self,
+        mut header: FrameHeader,
+        payload: &[u8],
+        now_us: u64,
+    ) -> (FrameHeader, Arc<Group>) {
+        self.last_time_us = self.last_time_us.max(now_us);
+        header.base = self.next;
+        header.append_time_us = self.last_time_us;
+        header.append_frame(payload, &mut self.frames.bytes);
+        self.next = header.next_offset();
+        let (bytes, next) = (header.frame_bytes(), self.next);
+        self.frames.spans.push(Span { bytes, next, append_time_us: self.last_time_us });
+        self.pending_bytes += wide(bytes);
+        (header, Arc::clone(&self.group))
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.frames.bytes.len()
+    }
+
+    /// Takes what there is, leaving `spare` to be filled.
+    pub(crate) fn take(&mut self, spare: Frames) -> Work {
+        Work {
+            frames: std::mem::replace(&mut self.frames, spare),
+            group: std::mem::take(&mut self.group),
+            sync: std::mem::take(&mut self.sync_wanted),
+        }
+    }
+
+    /// Whether there is nothing for the flusher to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.frames.spans.is_empty() && !self.sync_wanted
+    }
+
+    /// Drops what was not written, so that the next record gets the offset `written` again, and
+    /// returns the group that has to be told.
+    pub(crate) fn drop_unwritten(&mut self, written: Offset, unsynced_bytes: u64) -> Arc<Group> {
+        self.frames.clear();
+        self.next = written;
+        self.pending_bytes = unsynced_bytes;
+        std::mem::take(&mut self.group)
+    }
+
+    /// Refuses all further appends. After a failure what waits here is lost too, and the group
+    /// that has to be told is returned.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Option<Arc<Group>> {
+        if refusal == Refusal::Failed {
+            self.refusal = Some(refusal);
+            self.frames.clear();
+            return Some(std::mem::take(&mut self.group));
+        }
+        self.refusal.get_or_insert(refusal);
+        None
+    }
+}

@@ -1,0 +1,266 @@
+//! The set of named logs in a data directory, and the threads that serve them.
+//!
+//! Lock order: `created`, then what a log locks.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use parking_lot::{Mutex, RwLock};
+use thiserror::Error;
+
+use super::commit_log::Log;
+use super::disk::{Disk, Lock};
+use super::engine::{Engine, Job};
+use super::error::{CreateError, IoError, OpenError};
+use super::meta::Meta;
+use super::names::{self, LogName};
+use super::offset::LogId;
+use super::recovery;
+use super::settings::{LogOverrides, Options};
+use super::{flusher, housekeeper, trash};
+
+/// The log that always exists.
+pub const DEFAULT_LOG: &str = "default";
+
+/// All logs of a data directory. All calls may run concurrently.
+#[derive(Debug)]
+pub struct Logs {
+    engine: Arc<Engine>,
+    data: PathBuf,
+    logs: Arc<RwLock<BTreeMap<String, Arc<Log>>>>,
+    /// Held while a log is created, so that two of one name are not.
+    created: Mutex<()>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What ends with the set.
+#[derive(Debug)]
+struct Running {
+    workers: Vec<JoinHandle<()>>,
+    housekeeper: Option<JoinHandle<()>>,
+    stop_housekeeper: Sender<()>,
+    lock: Box<dyn Lock>,
+}
+
+/// Why a set of logs did not close in order. Recovery runs at the next start.
+#[derive(Debug, Error)]
+pub enum CloseError {
+    /// A write or sync failed, now or before.
+    #[error("a write or sync failed while the logs were open")]
+    Failed,
+    /// A log's last checkpoint could not be written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+impl Logs {
+    /// Takes the data directory `data` for this process, recovers every log in it, and starts the
+    /// threads. Creates the directory and the log `default` if they are not there.
+    ///
+    /// # Errors
+    ///
+    /// `Owned`, `NewerFormat` and, if so set, `Damaged` change nothing.
+    pub fn open(
+        data: &Path,
+        disk: Arc<dyn Disk>,
+        options: Options,
+    ) -> Result<Arc<Self>, OpenError> {
+        make_directory(&*disk, data)?;
+        let lock = take_lock(&*disk, data)?;
+        for directory in [names::logs(data), names::trash(data)] {
+            make_directory(&*disk, &directory)?;
+        }
+        disk.sync_directory(data).map_err(IoError::at("sync", data))?;
+        let trash = names::trash(data);
+        let engine = Arc::new(Engine::new(disk, trash, options));
+        let logs = open_all(&engine, data)?;
+        trash::empty(&*engine.disk, &engine.trash)?;
+        let set = Self {
+            engine,
+            data: data.to_owned(),
+            logs: Arc::new(RwLock::new(logs)),
+            created: Mutex::default(),
+            running: Mutex::default(),
+        };
+        set.start(lock)?;
+        let default = LogName::parse(DEFAULT_LOG);
+        if let (Ok(name), None) = (default, set.get(DEFAULT_LOG)) {
+            match set.create(&name, LogOverrides::default()) {
+                Ok(_) | Err(CreateError::Exists { .. } | CreateError::TooMany { .. }) => {}
+                Err(CreateError::Closed) => {}
+                Err(CreateError::Io(error)) => return Err(error.into()),
+            }
+        }
+        Ok(Arc::new(set))
+    }
+
+    /// Creates an empty log, durably.
+    ///
+    /// # Errors
+    ///
+    /// After any of them there is no such log that was not there before.
+    pub fn create(
+        &self,
+        name: &LogName,
+        overrides: LogOverrides,
+    ) -> Result<Arc<Log>, CreateError> {
+        let _one = self.created.lock();
+        if self.running.lock().is_none() {
+            return Err(CreateError::Closed);
+        }
+        let logs = self.logs.read().len();
+        if self.get(name.as_str()).is_some() {
+            return Err(CreateError::Exists { name: name.to_string() });
+        }
+        if logs >= self.engine.options.logs_max {
+            return Err(CreateError::TooMany { logs });
+        }
+        let meta = Meta { id: new_id()?, name: name.clone(), overrides };
+        let directory = self.create_directory(&meta)?;
+        let log = Arc::new(Log::new(&self.engine, &directory, meta, recovery::empty()));
+        self.logs.write().insert(name.to_string(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// The log called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Log>> {
+        self.logs.read().get(name).cloned()
+    }
+
+    /// All logs in the order of their names.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Log>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// Whether a write or sync failed, after which nothing is acknowledged any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.engine.has_failed()
+    }
+
+    /// Runs the work that is queued, on this thread; for a set without flushers.
+    pub fn work(&self) {
+        while let Ok(job) = self.engine.jobs().try_recv() {
+            flusher::run(&self.engine, job);
+        }
+    }
+
+    /// Refuses further appends, makes all that was taken durable, ends the threads, leaves
+    /// checkpoints, and lets go of the data directory. Later calls do nothing.
+    ///
+    /// # Errors
+    ///
+    /// Every step runs even if one failed; the first failure is returned.
+    pub fn close(&self) -> Result<(), CloseError> {
+        let Some(mut running) = self.running.lock().take() else { return Ok(()) };
+        let logs = self.list();
+        for log in &logs {
+            log.refuse_appends();
+        }
+        drop(running.stop_housekeeper);
+        for _ in &running.workers {
+            self.engine.queue(Job::Stop);
+        }
+        for thread in running.workers.drain(..).chain(running.housekeeper.take()) {
+            // A thread that panicked has ended the process.
+            let _ended = thread.join();
+        }
+        let mut outcome = Ok(());
+        for log in &logs {
+            outcome = outcome.and(log.close());
+        }
+        drop(running.lock);
+        if self.has_failed() { Err(CloseError::Failed) } else { outcome.map_err(Into::into) }
+    }
+
+    fn start(&self, lock: Box<dyn Lock>) -> Result<(), IoError> {
+        let failed = |e| IoError::at("start threads for", &self.data)(e);
+        let workers = flusher::start(&self.engine, self.engine.options.flushers).map_err(failed)?;
+        let (stop_housekeeper, stop) = crossbeam_channel::bounded(0);
+        // Without flushers there is nobody to hand work to.
+        let housekeeper = if workers.is_empty() {
+            None
+        } else {
+            let logs = Arc::clone(&self.logs);
+            let list = move || logs.read().values().cloned().collect();
+            let (engine, data) = (Arc::clone(&self.engine), self.data.clone());
+            Some(housekeeper::start(engine, data, list, stop).map_err(failed)?)
+        };
+        *self.running.lock() = Some(Running { workers, housekeeper, stop_housekeeper, lock });
+        Ok(())
+    }
+
+    /// Makes the directory under another name and renames it when it is whole.
+    fn create_directory(&self, meta: &Meta) -> Result<PathBuf, IoError> {
+        let disk = &*self.engine.disk;
+        let building = self.engine.trash.join(format!("new-{}", meta.id));
+        let directory = names::logs(&self.data).join(meta.name.as_str());
+        disk.create_directory(&building).map_err(IoError::at("create", &building))?;
+        meta.write(disk, &building)?;
+        let above = names::logs(&self.data);
+        disk.sync_directory(&building).map_err(IoError::at("sync", &building))?;
+        disk.rename(&building, &directory).map_err(IoError::at("rename", &building))?;
+        for synced in [&above, &self.engine.trash] {
+            disk.sync_directory(synced).map_err(IoError::at("sync", synced))?;
+        }
+        Ok(directory)
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        // The outcome matters to those who close by hand; what is lost here recovery finds.
+        let _closed = self.close();
+    }
+}
+
+fn take_lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn Lock>, OpenError> {
+    let path = names::lock(data);
+    disk.lock(&path).map_err(|e| match e.kind() {
+        ErrorKind::WouldBlock => OpenError::Owned { path },
+        _ => IoError::at("lock", &path)(e).into(),
+    })
+}
+
+fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
+    match disk.create_directory(path) {
+        Ok(()) => {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+            let above = above.unwrap_or(Path::new("."));
+            disk.sync_directory(above).map_err(IoError::at("sync", above))
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(IoError::at("create", path)(e)),
+    }
+}
+
+fn open_all(
+    engine: &Arc<Engine>,
+    data: &Path,
+) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
+    let above = names::logs(data);
+    let mut opened = BTreeMap::new();
+    for name in engine.disk.list(&above).map_err(IoError::at("list", &above))? {
+        let directory = above.join(&name);
+        let parsed = LogName::parse(&name).map_err(|e| OpenError::Invalid {
+            path: directory.clone(),
+            what: format!("is in the directory of the logs and is none: {e}"),
+        })?;
+        let (meta, found) = recovery::open(engine, &directory, &parsed)?;
+        opened.insert(name, Arc::new(Log::new(engine, &directory, meta, found)));
+    }
+    Ok(opened)
+}
+
+fn new_id() -> Result<LogId, IoError> {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| IoError::at("read", Path::new("getrandom"))(e.into()))?;
+    Ok(LogId::from_bytes(bytes))
+}

@@ -1,0 +1,64 @@
+//! The log: append-only records with consecutive offsets, durable once they are acknowledged.
+//!
+//! Records come and go as opaque bytes, a batch at a time. [`Logs`] is a data directory, [`Log`] one
+//! named log in it; `docs/FORMAT.md` describes the files and `docs/ARCHITECTURE.md` the way of a
+//! record through these modules. A file imports only from floors below its own:
+//!
+//! | floor | files |
+//! |---|---|
+//! | 0 | offset, error, codec, width, names, settings |
+//! | 1 | disk, seed, frame, store header, footer |
+//! | 2 | store, scan, index, watermark, group |
+//! | 3 | chunk, files, segment, intake, active, checkpoint, meta, trash |
+//! | 4 | recovery |
+//! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
+
+mod active;
+mod checkpoint;
+mod chunk;
+mod codec;
+mod commit_log;
+mod disk;
+mod engine;
+mod error;
+mod files;
+mod flusher;
+mod footer;
+mod frame;
+mod group;
+mod housekeeper;
+mod index;
+mod intake;
+mod logs;
+mod meta;
+mod names;
+mod offset;
+mod prepared;
+mod recovery;
+mod scan;
+mod seed;
+mod segment;
+mod settings;
+mod store;
+mod store_header;
+mod trash;
+mod watermark;
+mod width;
+mod writer;
+
+pub use chunk::{Chunk, StoredBatch};
+pub use commit_log::Log;
+pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
+pub use error::{
+    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, Stopped,
+    TrimError,
+};
+pub use group::Pending;
+pub use logs::{CloseError, DEFAULT_LOG, Logs};
+pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError};
+pub use offset::{Bounds, Durability, LogId, Offset};
+pub use settings::{
+    BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
+    SEGMENT_BYTES_MIN,
+};
+pub use watermark::Past;

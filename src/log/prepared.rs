@@ -1,0 +1,96 @@
+//! The next segment's files, created and allocated before they are needed.
+//!
+//! Their base offset is not known yet, so they have names of their own until the segment begins; a
+//! start removes them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::active::{Active, index_entries};
+use super::checkpoint::Mark;
+use super::commit_log::Log;
+use super::disk::{Disk, File};
+use super::error::IoError;
+use super::index::Index;
+use super::names;
+use super::offset::Offset;
+use super::segment::{Segment, SegmentFiles};
+use super::store::Store;
+use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
+use super::width::wide;
+
+/// Files that are ready to become a segment.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    store: Box<dyn File>,
+    index: Index,
+    capacity_bytes: u64,
+}
+
+impl Prepared {
+    /// Creates and allocates the files. On an error none is left behind.
+    pub(crate) fn create(log: &Log, capacity_bytes: u64) -> Result<Self, IoError> {
+        Self::create_files(log, capacity_bytes).inspect_err(|_| remove(log))
+    }
+
+    fn create_files(log: &Log, capacity_bytes: u64) -> Result<Self, IoError> {
+        let disk = &*log.engine().disk;
+        let store_path = names::next_store(log.directory());
+        let store = disk.create(&store_path).map_err(IoError::at("create", &store_path))?;
+        store.allocate(capacity_bytes).map_err(IoError::at("allocate space for", &store_path))?;
+        let entries = index_entries(capacity_bytes, log.settings());
+        let index = Index::create(disk, &names::next_index(log.directory()), entries)?;
+        Ok(Self { store, index, capacity_bytes })
+    }
+
+    /// Makes the files the segment that begins at `base`, durably. On an error that more space
+    /// would cure none is left behind.
+    pub(crate) fn begin(self, log: &Log, base: Offset) -> Result<Active, IoError> {
+        self.name(log, base).inspect_err(|e| {
+            if e.is_no_space() {
+                remove(log);
+                // Absent if its rename was what failed.
+                let _absent = log.engine().disk.remove(&names::index(log.directory(), base));
+            }
+        })
+    }
+
+    fn name(self, log: &Log, base: Offset) -> Result<Active, IoError> {
+        let disk = &*log.engine().disk;
+        let directory = log.directory();
+        let (created_as, index_path) = (names::next_index(directory), names::index(directory, base));
+        disk.rename(&created_as, &index_path).map_err(IoError::at("rename", &created_as))?;
+        let header = StoreHeader { log_id: log.id(), base, salt: salt()? };
+        let created_as = names::next_store(directory);
+        let path = names::store(directory, base);
+        let store = Store::begin(disk, (self.store, &created_as), &path, &header)?;
+        disk.sync_directory(directory).map_err(IoError::at("sync", directory))?;
+        let files = Arc::new(SegmentFiles { store, index: self.index });
+        let opener = (&log.engine().disk, &log.engine().cache);
+        let segment = Segment::known(opener, directory, log.id(), (base, base)).begin(&files);
+        let mark = Mark {
+            base,
+            position: wide(STORE_HEADER_BYTES),
+            capacity_bytes: self.capacity_bytes,
+            ..Mark::default()
+        };
+        let (segment, began) = (Arc::new(segment), Instant::now());
+        let allocated_bytes = self.capacity_bytes;
+        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked: false })
+    }
+}
+
+/// Removes the files of a segment that was prepared and not used; they may be absent.
+pub(crate) fn remove(log: &Log) {
+    let disk: &dyn Disk = &*log.engine().disk;
+    let _absent = disk.remove(&names::next_store(log.directory()));
+    let _absent = disk.remove(&names::next_index(log.directory()));
+}
+
+/// A salt that no client can foresee, so that no payload can imitate a frame.
+fn salt() -> Result<u64, IoError> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| IoError::at("read", std::path::Path::new("getrandom"))(e.into()))?;
+    Ok(u64::from_le_bytes(bytes))
+}

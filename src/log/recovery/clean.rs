@@ -1,0 +1,74 @@
+//! Opens a log that was closed in order: the checkpoint is believed if its last frame is there.
+
+use std::sync::Arc;
+
+use super::{Recovered, Site};
+use crate::log::active::Resting;
+use crate::log::checkpoint::{Checkpoint, Mark};
+use crate::log::error::OpenError;
+use crate::log::names;
+use crate::log::offset::Offset;
+use crate::log::scan::{Found, Scan};
+use crate::log::segment::Segment;
+use crate::log::store::{Store, StoreFault};
+use crate::log::store_header::{FORMAT_VERSION, STORE_HEADER_BYTES};
+use crate::log::width::wide;
+
+/// The log as the checkpoint says, or `None` if its last segment is not as it was left.
+pub(super) fn open(
+    site: &Site<'_>,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Recovered>, OpenError> {
+    let mark = checkpoint.mark;
+    let mut recovered = Recovered {
+        segments: Vec::new(),
+        resting: None,
+        start: site.start,
+        mark,
+        damaged: false,
+        file: None,
+        checkpoint: None,
+    };
+    let Some(&last) = site.bases.last() else { return Ok(Some(recovered)) };
+    let Some(store) = open_store(site, last)? else { return Ok(None) };
+    if last != mark.base || !ends_as_marked(&store, &mark)? {
+        return Ok(None);
+    }
+    let sealed = store.footer()?.is_some();
+    recovered.segments = segments(site, mark.durable_end);
+    if let Some(segment) = recovered.segments.last().filter(|_| !sealed) {
+        segment.publish(mark.frames, mark.durable_end);
+        recovered.resting = Some(Resting { segment: Arc::clone(segment), mark });
+    }
+    Ok(Some(recovered))
+}
+
+/// A store of the site; `None` if its header is damaged.
+pub(super) fn open_store(site: &Site<'_>, base: Offset) -> Result<Option<Store>, OpenError> {
+    let path = names::store(site.directory, base);
+    match Store::open(&*site.engine.disk, &path, site.meta.id, base) {
+        Ok(store) => Ok(Some(store)),
+        Err(StoreFault::Header) => Ok(None),
+        Err(StoreFault::Newer(found)) => {
+            Err(OpenError::NewerFormat { path, found, supported: format!("version {FORMAT_VERSION}") })
+        }
+        Err(StoreFault::Io(e)) => Err(e.into()),
+    }
+}
+
+/// All segments, each ending where the next begins, the last at `end`.
+pub(super) fn segments(site: &Site<'_>, end: Offset) -> Vec<Arc<Segment>> {
+    let ends = site.bases.iter().copied().skip(1).chain([end]);
+    site.bases.iter().zip(ends).map(|(base, end)| Arc::new(site.segment(*base, end))).collect()
+}
+
+/// Whether the store's last frame is the one that `mark` names, and whole.
+pub(super) fn ends_as_marked(store: &Store, mark: &Mark) -> Result<bool, OpenError> {
+    if mark.frames == 0 {
+        return Ok(mark.position == wide(STORE_HEADER_BYTES) && mark.durable_end == mark.base);
+    }
+    let mut scan = Scan::verified(store, mark.last_frame_at)?;
+    let Found::Frame { position, header, intact: true } = scan.next()? else { return Ok(false) };
+    let end = position + wide(header.frame_bytes());
+    Ok(end == mark.position && header.next_offset() == mark.durable_end)
+}

@@ -1,0 +1,188 @@
+//! Opens a log: trusts a clean checkpoint, else looks at the stores and decides what is torn and
+//! what is damaged.
+//!
+//! The rule, with H the highest durable end that any valid frame, footer or checkpoint names: from
+//! the recorded start to H a log must be contiguous, and whatever breaks that is damage, which is
+//! reported and never cut. The first break at or above H is where writing stopped: what follows was
+//! never acknowledged and is cut away. A newer format is found before anything is changed.
+
+mod clean;
+mod repair;
+mod survey;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::active::Resting;
+use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark};
+use super::engine::Engine;
+use super::error::{IoError, OpenError};
+use super::meta::Meta;
+use super::names::{self, LogName};
+use super::offset::{LogId, Offset};
+use super::segment::Segment;
+use super::settings::LogOverrides;
+use super::store_header::{HeaderFault, STORE_HEADER_BYTES, StoreHeader};
+
+/// A log as it was found, ready to serve.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The unsealed segment, if there is one.
+    pub(crate) resting: Option<Resting>,
+    pub(crate) start: Offset,
+    /// Where the log ends and how it got there.
+    pub(crate) mark: Mark,
+    /// Whether acknowledged records of the unsealed tail are gone, so that appends must stop.
+    pub(crate) damaged: bool,
+    pub(crate) file: Option<CheckpointFile>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// What a recovery works with.
+#[derive(Debug)]
+struct Site<'a> {
+    engine: &'a Arc<Engine>,
+    directory: &'a Path,
+    meta: &'a Meta,
+    /// The base offsets of the stores at or above the start, in order.
+    bases: Vec<Offset>,
+    start: Offset,
+}
+
+impl Site<'_> {
+    fn segment(&self, base: Offset, end: Offset) -> Segment {
+        let opener = (&self.engine.disk, &self.engine.cache);
+        Segment::known(opener, self.directory, self.meta.id, (base, end))
+    }
+}
+
+/// Opens the log in `directory`, which is called `name`.
+pub(crate) fn open(
+    engine: &Arc<Engine>,
+    directory: &Path,
+    name: &LogName,
+) -> Result<(Meta, Recovered), OpenError> {
+    let disk = &*engine.disk;
+    let list = disk.list(directory).map_err(IoError::at("list", directory))?;
+    let mut all_bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
+    all_bases.sort_unstable();
+    let meta = read_meta(engine, directory, name, &all_bases)?;
+    let (file, checkpoint) = CheckpointFile::open(disk, directory)?;
+    let checkpoint = checkpoint.filter(|held| held.log_id == meta.id);
+    let start = checkpoint
+        .map(|held| held.start)
+        .or_else(|| all_bases.first().copied())
+        .unwrap_or(Offset::ZERO);
+    let bases: Vec<Offset> = all_bases.iter().copied().filter(|base| *base >= start).collect();
+    let site = Site { engine, directory, meta: &meta, bases, start };
+
+    let census = Census::of(site.bases.iter().copied());
+    let closed = checkpoint.filter(|held| held.clean && held.census == census);
+    let found = match closed {
+        Some(checkpoint) => clean::open(&site, &checkpoint)?,
+        None => None,
+    };
+    let (mut found, was_clean) = match found {
+        Some(found) => (found, true),
+        None => (repair::open(&site, checkpoint.as_ref())?, false),
+    };
+    found.file = file;
+    found.checkpoint = checkpoint.filter(|_| was_clean);
+    if !found.damaged {
+        remove_leftovers(&site, &list)?;
+        if !was_clean {
+            save(&site, &mut found)?;
+        }
+    }
+    Ok((meta, found))
+}
+
+/// The log's meta file, or one made from its stores.
+fn read_meta(
+    engine: &Engine,
+    directory: &Path,
+    name: &LogName,
+    bases: &[Offset],
+) -> Result<Meta, OpenError> {
+    let disk = &*engine.disk;
+    if let Some(meta) = Meta::read(disk, directory)? {
+        if meta.name == *name {
+            return Ok(meta);
+        }
+        let what = format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());
+        return Err(OpenError::Invalid { path: names::meta(directory), what });
+    }
+    let id = bases.iter().find_map(|base| stored_id(engine, directory, *base));
+    let Some(id) = id else {
+        let what = "is missing or damaged, and no store tells the log's id".to_owned();
+        return Err(OpenError::Invalid { path: names::meta(directory), what });
+    };
+    let meta = Meta { id, name: name.clone(), overrides: LogOverrides::default() };
+    log::warn!("event=meta_rebuilt log={name} path={:?}", names::meta(directory));
+    // A leftover of an interrupted write; absent in most cases.
+    let _absent = disk.remove(&directory.join("meta.new"));
+    meta.write(disk, directory)?;
+    disk.sync_directory(directory).map_err(IoError::at("sync", directory))?;
+    Ok(meta)
+}
+
+fn stored_id(engine: &Engine, directory: &Path, base: Offset) -> Option<LogId> {
+    let file = engine.disk.open(&names::store(directory, base)).ok()?;
+    let mut bytes = [0; STORE_HEADER_BYTES];
+    file.read_at(&mut bytes, 0).ok()?;
+    match StoreHeader::decode(&bytes) {
+        Ok(header) => Some(header.log_id),
+        Err(HeaderFault::Unreadable | HeaderFault::Newer(_)) => None,
+    }
+}
+
+/// Removes stores and indexes below the start, indexes without a store, and prepared files.
+fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
+    let stale = list.iter().filter(|file| {
+        let store_below = names::store_base(file).is_some_and(|base| base < site.start);
+        let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
+        store_below || index_alone || matches!(file.as_str(), "next.store" | "next.index" | "meta.new")
+    });
+    let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
+    let engine = site.engine;
+    super::trash::discard(&*engine.disk, &engine.trash, site.directory, paths.into_iter())?;
+    Ok(())
+}
+
+/// Makes durable what an unclean recovery found, so that it stays so.
+fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
+    if found.file.is_none() {
+        if found.segments.is_empty() {
+            return Ok(());
+        }
+        found.file = Some(CheckpointFile::create(&*site.engine.disk, site.directory)?);
+        let synced = site.engine.disk.sync_directory(site.directory);
+        synced.map_err(IoError::at("sync", site.directory))?;
+    }
+    let checkpoint = Checkpoint {
+        log_id: site.meta.id,
+        clean: true,
+        start: found.start,
+        mark: found.mark,
+        census: Census::of(found.segments.iter().map(|segment| segment.base())),
+    };
+    if let Some(file) = &mut found.file {
+        file.write(&checkpoint)?;
+    }
+    found.checkpoint = Some(checkpoint);
+    Ok(())
+}
+
+/// A log that was just created.
+pub(crate) fn empty() -> Recovered {
+    Recovered {
+        segments: Vec::new(),
+        resting: None,
+        start: Offset::ZERO,
+        mark: Mark::default(),
+        damaged: false,
+        file: None,
+        checkpoint: None,
+    }
+}

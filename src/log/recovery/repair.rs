@@ -1,0 +1,200 @@
+//! Decides where a log ends that was not closed in order, and puts its tail in order.
+//!
+//! If anything acknowledged is damaged in the unsealed tail, nothing is changed: the log serves what
+//! is valid and takes no appends.
+
+use std::sync::Arc;
+
+use super::clean::segments;
+use super::survey::{Survey, Surveyed, survey};
+use super::{Recovered, Site};
+use crate::log::active::Resting;
+use crate::log::checkpoint::{Checkpoint, Mark};
+use crate::log::error::{IoError, OpenError};
+use crate::log::names;
+use crate::log::offset::Offset;
+use crate::log::scan::Scan;
+use crate::log::segment::Segment;
+use crate::log::store::Store;
+use crate::log::trash;
+use crate::log::width::wide;
+
+/// Bytes that are read and written at once when a tail is written anew.
+const REWRITE_BYTES: usize = 1 << 20;
+
+/// What a survey amounts to.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// The last store that is kept, and where its frames end.
+    last: Option<(usize, Mark)>,
+    /// Acknowledged records that are gone: from, where reading can go on, in which store.
+    damage: Vec<(Offset, Offset, usize)>,
+    end: Offset,
+    tail_damaged: bool,
+}
+
+/// Opens a log by what its stores hold.
+pub(super) fn open(
+    site: &Site<'_>,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Recovered, OpenError> {
+    let survey = survey(site, checkpoint)?;
+    let verdict = judge(site, &survey);
+    if let Some(&(from, _, n)) = verdict.damage.first() {
+        report(site, &verdict);
+        if site.engine.options.strict {
+            let path = survey.stores.get(n).map_or(site.directory.to_owned(), |s| {
+                names::store(site.directory, s.base)
+            });
+            let what = "acknowledged records are missing or do not match their checksums".to_owned();
+            let log = site.meta.name.as_str().to_owned();
+            return Err(OpenError::Damaged { log, from, path, what });
+        }
+    }
+    let fallback = checkpoint.map(|held| held.mark).unwrap_or_default();
+    let mut mark = verdict.last.map_or(fallback, |(_, mark)| mark);
+    mark.capacity_bytes = fallback.capacity_bytes;
+    mark.incarnation = survey.incarnation;
+    mark.durable_end = verdict.end;
+    if verdict.tail_damaged {
+        return Ok(recovered(site, &verdict, mark, segments(site, verdict.end), None));
+    }
+    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
+    mend(site, &survey, kept, mark)?;
+    let kept_site = Site { bases: site.bases.iter().copied().take(kept).collect(), ..*site };
+    let segments = segments(&kept_site, verdict.end);
+    let last = kept.checked_sub(1).and_then(|n| survey.stores.get(n));
+    let resting = segments.last().filter(|_| last.is_some_and(|store| !store.sealed)).cloned();
+    Ok(recovered(site, &verdict, mark, segments, resting))
+}
+
+fn recovered(
+    site: &Site<'_>,
+    verdict: &Verdict,
+    mark: Mark,
+    segments: Vec<Arc<Segment>>,
+    resting: Option<Arc<Segment>>,
+) -> Recovered {
+    for &(from, resume, _) in &verdict.damage {
+        for segment in segments.iter().filter(|s| s.base() < resume && from < s.end()) {
+            segment.mark_damaged(from, Some(resume));
+        }
+    }
+    let resting = resting.map(|segment| {
+        segment.publish(mark.frames, mark.durable_end);
+        Resting { segment, mark }
+    });
+    let (start, damaged) = (site.start, verdict.tail_damaged);
+    Recovered { segments, resting, start, mark, damaged, file: None, checkpoint: None }
+}
+
+/// Follows the pieces from the start to the first break at or above the highest durable end.
+fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
+    let mut verdict = Verdict { end: site.start, ..Verdict::default() };
+    'stores: for (n, store) in survey.stores.iter().enumerate() {
+        let torn = verdict.end >= survey.durable_end;
+        if torn && (store.store.is_none() || store.base != verdict.end) {
+            break;
+        }
+        for piece in &store.pieces {
+            let gap = piece.after_break || piece.from != verdict.end;
+            if gap && verdict.end >= survey.durable_end {
+                break 'stores;
+            }
+            if piece.from > verdict.end {
+                verdict.damage.push((verdict.end, piece.from, n));
+            }
+            verdict.end = verdict.end.max(piece.to());
+            verdict.last = Some((n, piece.mark));
+        }
+    }
+    if verdict.end < survey.durable_end {
+        let n = survey.stores.len().saturating_sub(1);
+        verdict.damage.push((verdict.end, survey.durable_end, n));
+        verdict.end = survey.durable_end;
+        verdict.tail_damaged = true;
+    }
+    let in_tail = |n: usize| {
+        n + 1 == survey.stores.len() && survey.stores.get(n).is_none_or(|store| !store.sealed)
+    };
+    verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
+    verdict
+}
+
+fn report(site: &Site<'_>, verdict: &Verdict) {
+    for (from, resume, n) in &verdict.damage {
+        let path = site.bases.get(*n).map(|base| names::store(site.directory, *base));
+        log::error!(
+            "event=log_damaged log={} from={from} resume={resume} path={:?} appends={}",
+            site.meta.name,
+            path.unwrap_or_else(|| site.directory.to_owned()),
+            if verdict.tail_damaged { "stopped" } else { "go on" },
+        );
+    }
+}
+
+/// Writes the unsure part of the kept stores anew, cuts what follows the end, and makes all of it
+/// durable before anyone is served.
+fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), OpenError> {
+    for (n, surveyed) in survey.stores.iter().take(kept).enumerate() {
+        let (Some(store), Some(from)) = (&surveyed.store, surveyed.unsure_from) else { continue };
+        let is_tail = n + 1 == kept && !surveyed.sealed;
+        let to = if is_tail { end.position } else { store.file_bytes()? };
+        rewrite(store, from, to)?;
+        if is_tail {
+            cut(site, store, &end)?;
+        }
+        store.sync()?;
+    }
+    let dropped: Vec<&Surveyed> = survey.stores.iter().skip(kept).collect();
+    for surveyed in &dropped {
+        let path = names::store(site.directory, surveyed.base);
+        log::warn!("event=store_dropped log={} path={path:?} reason=unacknowledged", site.meta.name);
+    }
+    let paths = dropped.iter().flat_map(|surveyed| {
+        [names::store(site.directory, surveyed.base), names::index(site.directory, surveyed.base)]
+    });
+    let disk = &*site.engine.disk;
+    trash::discard(disk, &site.engine.trash, site.directory, paths)?;
+    disk.sync_directory(site.directory).map_err(IoError::at("sync", site.directory))?;
+    Ok(())
+}
+
+/// After a sync that failed, the kernel may show bytes that are not on the disk and call them
+/// clean. Writing the same bytes again makes it write them.
+fn rewrite(store: &Store, from: u64, to: u64) -> Result<(), IoError> {
+    let mut at = from;
+    while at < to {
+        let left = usize::try_from(to - at).unwrap_or(usize::MAX);
+        let bytes = store.read(at, REWRITE_BYTES.min(left))?;
+        if bytes.is_empty() {
+            break;
+        }
+        store.write(&bytes, at)?;
+        at += wide(bytes.len());
+    }
+    Ok(())
+}
+
+/// Cuts the tail behind `end`, unless it is zeros already.
+fn cut(site: &Site<'_>, store: &Store, end: &Mark) -> Result<(), OpenError> {
+    let torn_bytes = Scan::headers(store, end.position)?.bytes_until_zeros(end.position)?;
+    if torn_bytes > 0 {
+        log::warn!(
+            "event=torn_tail_cut log={} path={:?} offset={} position={} bytes={torn_bytes}",
+            site.meta.name,
+            store.path(),
+            end.durable_end,
+            end.position,
+        );
+        let file_bytes = store.file_bytes()?;
+        store.set_len(end.position)?;
+        // On a full disk the next append allocates, or is refused.
+        if let Err(e) = store.allocate(file_bytes).map_err(OpenError::from)
+            && !matches!(&e, OpenError::Io(io) if io.is_no_space())
+        {
+            return Err(e);
+        }
+    }
+    Ok(())
+}

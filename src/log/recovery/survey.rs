@@ -1,0 +1,180 @@
+//! Looks at a log's stores and says what is valid, without changing anything.
+
+use super::clean::{ends_as_marked, open_store};
+use super::Site;
+use crate::log::checkpoint::{Checkpoint, Mark};
+use crate::log::error::OpenError;
+use crate::log::frame::FrameHeader;
+use crate::log::offset::Offset;
+use crate::log::scan::{Found, Scan};
+use crate::log::store::Store;
+use crate::log::store_header::STORE_HEADER_BYTES;
+use crate::log::width::wide;
+
+/// Valid frames of one store that follow each other without a gap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) from: Offset,
+    /// Where the piece ends, and what the segment amounts to up to there.
+    pub(super) mark: Mark,
+    /// Whether bytes that are no valid frame stand before it in its store.
+    pub(super) after_break: bool,
+}
+
+impl Piece {
+    pub(super) fn to(&self) -> Offset {
+        self.mark.durable_end
+    }
+}
+
+/// One store.
+#[derive(Debug)]
+pub(super) struct Surveyed {
+    pub(super) base: Offset,
+    /// `None` if its header is damaged, so that nothing in it can be checked.
+    pub(super) store: Option<Store>,
+    pub(super) sealed: bool,
+    /// In the order of their offsets; the first may be one without frames, at the base.
+    pub(super) pieces: Vec<Piece>,
+    /// From where on its bytes may not be on the disk.
+    pub(super) unsure_from: Option<u64>,
+}
+
+/// All stores.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) stores: Vec<Surveyed>,
+    /// The highest durable end that anything valid names.
+    pub(super) durable_end: Offset,
+    /// The highest incarnation that anything valid names.
+    pub(super) incarnation: u64,
+}
+
+pub(super) fn survey(
+    site: &Site<'_>,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Survey, OpenError> {
+    let mark = checkpoint.map(|held| held.mark).unwrap_or_default();
+    let mut survey = Survey {
+        stores: Vec::new(),
+        durable_end: mark.durable_end.max(site.start),
+        incarnation: mark.incarnation,
+    };
+    for (n, &base) in site.bases.iter().enumerate() {
+        let next = site.bases.get(n + 1).copied();
+        let marked = checkpoint.is_some().then_some(mark);
+        let surveyed = match open_store(site, base)? {
+            Some(store) => survey.look_at(base, next, store, marked)?,
+            None => Surveyed { base, store: None, sealed: false, pieces: vec![], unsure_from: None },
+        };
+        survey.stores.push(surveyed);
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    fn look_at(
+        &mut self,
+        base: Offset,
+        next: Option<Offset>,
+        store: Store,
+        marked: Option<Mark>,
+    ) -> Result<Surveyed, OpenError> {
+        let begin = Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
+        let footer = store.footer()?;
+        if let Some(footer) = footer {
+            self.durable_end = self.durable_end.max(footer.end);
+            self.incarnation = self.incarnation.max(footer.incarnation);
+            let before_mark = marked.is_some_and(|mark| base < mark.base);
+            if before_mark && Some(footer.end) == next {
+                let mark = Mark {
+                    durable_end: footer.end,
+                    incarnation: footer.incarnation,
+                    last_time_us: footer.last_time_us,
+                    position: footer.position,
+                    first_time_us: footer.first_time_us,
+                    frames: footer.frames,
+                    segment_crc: footer.segment_crc,
+                    ..begin
+                };
+                let pieces = vec![Piece { from: base, mark, after_break: false }];
+                return Ok(Surveyed { base, store: Some(store), sealed: true, pieces, unsure_from: None });
+            }
+        }
+        let known = match marked.filter(|mark| mark.base == base) {
+            Some(mark) if ends_as_marked(&store, &mark)? => mark,
+            _ => begin,
+        };
+        let mut walk = Walk { survey: self, pieces: Vec::new(), broken: false };
+        walk.pieces.push(Piece { from: base, mark: known, after_break: false });
+        walk.run(Scan::verified(&store, known.position)?, known)?;
+        let pieces = walk.pieces;
+        let sealed = footer.is_some();
+        Ok(Surveyed { base, store: Some(store), sealed, pieces, unsure_from: Some(known.position) })
+    }
+}
+
+/// Collects the pieces of one store.
+struct Walk<'a> {
+    survey: &'a mut Survey,
+    pieces: Vec<Piece>,
+    broken: bool,
+}
+
+impl Walk<'_> {
+    fn run(&mut self, mut scan: Scan<'_>, known: Mark) -> Result<(), OpenError> {
+        let mut mark = known;
+        loop {
+            match scan.next()? {
+                Found::Frame { position, header, intact } => {
+                    // Its header is valid, so what it says of the past holds even if the frame is
+                    // not whole or stands where it should not.
+                    self.survey.durable_end = self.survey.durable_end.max(header.durable_end);
+                    if intact && follows(&header, &mark) {
+                        self.accept(&mut mark, &header, position);
+                    } else {
+                        self.broken = true;
+                    }
+                }
+                Found::Footer { .. } => return Ok(()),
+                Found::Nothing { .. } => {
+                    self.broken = true;
+                    if !scan.resync()? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, mark: &mut Mark, header: &FrameHeader, position: u64) {
+        let new_piece = self.broken || header.base != mark.durable_end;
+        if mark.frames == 0 {
+            mark.first_time_us = header.append_time_us;
+        }
+        *mark = Mark {
+            durable_end: header.next_offset(),
+            incarnation: header.incarnation,
+            last_time_us: header.append_time_us,
+            position: position + wide(header.frame_bytes()),
+            last_frame_at: position,
+            frames: mark.frames + 1,
+            segment_crc: crc32c::crc32c_append(mark.segment_crc, &header.crc.to_le_bytes()),
+            ..*mark
+        };
+        self.survey.incarnation = self.survey.incarnation.max(header.incarnation);
+        match self.pieces.last_mut().filter(|_| !new_piece) {
+            Some(piece) => piece.mark = *mark,
+            None => {
+                let after_break = std::mem::take(&mut self.broken);
+                self.pieces.push(Piece { from: header.base, mark: *mark, after_break });
+            }
+        }
+    }
+}
+
+/// Whether a frame may come after what `mark` describes: not over offsets that are taken, and not
+/// of an older incarnation, whose frames were cut away before.
+fn follows(header: &FrameHeader, mark: &Mark) -> bool {
+    header.base >= mark.durable_end && header.incarnation >= mark.incarnation
+}

@@ -1,0 +1,311 @@
+//! A segment: a store and its index, from a base offset on.
+//!
+//! A segment is known by its offsets alone; its files are opened when they are needed and kept by
+//! the cache of open files. Reads never trust the index: the frame that it names must hold the
+//! offset, else the index is rebuilt from the store and asked again, and only then is it damage.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::chunk::Chunk;
+use super::disk::Disk;
+use super::error::{IoError, ReadError};
+use super::files::FileCache;
+use super::index::Index;
+use super::names;
+use super::offset::{LogId, Offset};
+use super::scan::{Found, Scan};
+use super::store::{Store, StoreFault};
+use super::store_header::STORE_HEADER_BYTES;
+use super::width::wide;
+
+/// Stands for a number of index entries that nobody has counted yet.
+const ENTRIES_UNKNOWN: u32 = u32::MAX;
+
+/// A segment of a log. Reads may run concurrently with each other and with the one writer.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    disk: Arc<dyn Disk>,
+    cache: Arc<FileCache>,
+    directory: PathBuf,
+    log_id: LogId,
+    base: Offset,
+    /// The offset after the last record: of what was written while active, final once sealed.
+    end: AtomicU64,
+    /// How many index entries readers may look at.
+    entries: AtomicU32,
+    files: Mutex<Weak<SegmentFiles>>,
+    /// Ranges that were found damaged: from, and where reading can go on.
+    damage: Mutex<Vec<(Offset, Option<Offset>)>>,
+}
+
+/// The open files of a segment.
+#[derive(Debug)]
+pub(crate) struct SegmentFiles {
+    pub(crate) store: Store,
+    pub(crate) index: Index,
+}
+
+impl Segment {
+    /// A segment on disk whose files are not open yet.
+    pub(crate) fn known(
+        (disk, cache): (&Arc<dyn Disk>, &Arc<FileCache>),
+        directory: &Path,
+        log_id: LogId,
+        (base, end): (Offset, Offset),
+    ) -> Self {
+        Self {
+            disk: Arc::clone(disk),
+            cache: Arc::clone(cache),
+            directory: directory.to_owned(),
+            log_id,
+            base,
+            end: AtomicU64::new(end.get()),
+            entries: AtomicU32::new(ENTRIES_UNKNOWN),
+            files: Mutex::default(),
+            damage: Mutex::default(),
+        }
+    }
+
+    /// A segment whose files were just created.
+    pub(crate) fn begin(self, files: &Arc<SegmentFiles>) -> Self {
+        self.entries.store(0, Ordering::Release);
+        *self.files.lock() = Arc::downgrade(files);
+        self
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    pub(crate) fn end(&self) -> Offset {
+        Offset::new(self.end.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn store_path(&self) -> PathBuf {
+        names::store(&self.directory, self.base)
+    }
+
+    pub(crate) fn index_path(&self) -> PathBuf {
+        names::index(&self.directory, self.base)
+    }
+
+    /// Lets readers see `entries` index entries and the records up to `end`, as far as the
+    /// watermark allows. Only the writer calls this.
+    pub(crate) fn publish(&self, entries: u32, end: Offset) {
+        self.entries.store(entries, Ordering::Release);
+        self.end.store(end.get(), Ordering::Release);
+    }
+
+    /// Remembers damage, so that reads of it need not look for it again.
+    pub(crate) fn mark_damaged(&self, from: Offset, resume: Option<Offset>) {
+        let mut damage = self.damage.lock();
+        if !damage.contains(&(from, resume)) {
+            damage.push((from, resume));
+        }
+    }
+
+    /// Whole frames from the one that holds `offset`, which lies in this segment below `limit`: at
+    /// least one, then as many as fit in `bytes_max`, none that begins at or above `limit`.
+    pub(crate) fn read(
+        &self,
+        offset: Offset,
+        limit: Offset,
+        bytes_max: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.refuse_known_damage(offset)?;
+        let files = match self.files() {
+            Ok(files) => files,
+            Err(StoreFault::Io(e)) => return Err(e.into()),
+            Err(StoreFault::Header | StoreFault::Newer(_)) => {
+                self.mark_damaged(self.base, Some(self.end()));
+                return Err(ReadError::Damaged { from: offset, resume: Some(self.end()) });
+            }
+        };
+        if let Some(chunk) = self.read_indexed(&files, offset, limit, bytes_max)? {
+            return Ok(chunk);
+        }
+        self.rebuild_index(&files)?;
+        if let Some(chunk) = self.read_indexed(&files, offset, limit, bytes_max)? {
+            return Ok(chunk);
+        }
+        let (from, resume) = self.locate_damage(&files.store, offset)?;
+        self.mark_damaged(from, resume);
+        Err(ReadError::Damaged { from, resume })
+    }
+
+    /// The segment's open files, opened now if need be.
+    pub(crate) fn files(&self) -> Result<Arc<SegmentFiles>, StoreFault> {
+        let mut held = self.files.lock();
+        if let Some(files) = held.upgrade() {
+            self.cache.keep(Arc::clone(&files));
+            return Ok(files);
+        }
+        let store = Store::open(&*self.disk, &self.store_path(), self.log_id, self.base)?;
+        let files = Arc::new(self.open_index(store).map_err(StoreFault::Io)?);
+        *held = Arc::downgrade(&files);
+        self.cache.keep(Arc::clone(&files));
+        Ok(files)
+    }
+
+    /// Makes the index durable if it is open; drops and rebuilds it if that fails.
+    pub(crate) fn sync_index(&self) {
+        let Some(files) = self.files.lock().upgrade() else { return };
+        if let Err(error) = files.index.sync() {
+            log::warn!("event=index_sync_failed path={:?} error={error:?}", self.index_path());
+            if let Err(error) = self.rebuild_index(&files) {
+                log::warn!("event=index_rebuild_failed path={:?} error={error:?}", self.index_path());
+            }
+        }
+    }
+
+    /// Writes every index entry anew from the store. Readers may look at the same time: whatever
+    /// they find, they check.
+    pub(crate) fn rebuild_index(&self, files: &SegmentFiles) -> Result<(), IoError> {
+        // One at a time: the lock on the files is free while they are open.
+        let _one = self.damage.lock();
+        let entries = fill_index(&files.store, &files.index, self.base, self.entries())?;
+        log::warn!("event=index_rebuilt path={:?} entries={entries}", self.index_path());
+        Ok(())
+    }
+
+    fn entries(&self) -> u32 {
+        self.entries.load(Ordering::Acquire)
+    }
+
+    /// Opens the index for `store`, or makes it anew if its file cannot hold what it should.
+    fn open_index(&self, store: Store) -> Result<SegmentFiles, IoError> {
+        let known = match self.entries() {
+            ENTRIES_UNKNOWN => store.footer()?.map(|footer| footer.frames),
+            counted => Some(counted),
+        };
+        let path = self.index_path();
+        if let Some(entries) = known
+            && let Ok(index) = Index::open(&*self.disk, &path)
+            && index.capacity() >= entries
+        {
+            self.entries.store(entries, Ordering::Release);
+            return Ok(SegmentFiles { store, index });
+        }
+        let entries = match known {
+            Some(entries) => entries,
+            None => each_frame(&store, self.base, |_, _, _| true)?,
+        };
+        let index = self.replace_index(&path, entries);
+        let filled = fill_index(&store, &index, self.base, entries)?;
+        self.entries.store(entries, Ordering::Release);
+        log::warn!("event=index_replaced path={path:?} entries={filled}");
+        Ok(SegmentFiles { store, index })
+    }
+
+    /// A new index file, or one in memory where the disk has no room for it.
+    fn replace_index(&self, path: &Path, entries: u32) -> Index {
+        // The file may be absent; if it cannot be removed, creating it anew fails too.
+        let _absent = self.disk.remove(path);
+        Index::create(&*self.disk, path, entries).unwrap_or_else(|_| Index::in_memory(entries))
+    }
+
+    fn read_indexed(
+        &self,
+        files: &SegmentFiles,
+        offset: Offset,
+        limit: Offset,
+        bytes_max: usize,
+    ) -> Result<Option<Chunk>, IoError> {
+        let Some(relative) = self.relative(offset) else { return Ok(None) };
+        let Some(position) = files.index.find(self.entries(), relative) else { return Ok(None) };
+        Chunk::read(&files.store, position, offset, limit, bytes_max)
+    }
+
+    fn relative(&self, offset: Offset) -> Option<u32> {
+        u32::try_from(offset.get().checked_sub(self.base.get())?).ok()
+    }
+
+    fn refuse_known_damage(&self, offset: Offset) -> Result<(), ReadError> {
+        let damage = self.damage.lock();
+        let hit = damage.iter().find(|(from, resume)| {
+            *from <= offset && resume.is_none_or(|resume| offset < resume)
+        });
+        match hit {
+            Some(&(_, resume)) => Err(ReadError::Damaged { from: offset, resume }),
+            None => Ok(()),
+        }
+    }
+
+    /// The range around `offset` that no valid frame covers.
+    fn locate_damage(
+        &self,
+        store: &Store,
+        offset: Offset,
+    ) -> Result<(Offset, Option<Offset>), IoError> {
+        let mut from = self.base;
+        let mut scan = Scan::verified(store, wide(STORE_HEADER_BYTES))?;
+        loop {
+            match scan.next()? {
+                Found::Frame { header, intact: true, .. } if header.base > offset => {
+                    return Ok((from, Some(header.base)));
+                }
+                Found::Frame { header, intact: true, .. } => from = from.max(header.next_offset()),
+                Found::Frame { .. } => {}
+                Found::Footer { .. } => return Ok((from, Some(self.end()))),
+                Found::Nothing { .. } => {
+                    if !scan.resync()? {
+                        return Ok((from, Some(self.end())));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Calls `each` with the entry number, relative offset and position of every frame of the store.
+fn each_frame(
+    store: &Store,
+    base: Offset,
+    mut each: impl FnMut(u32, u32, u64) -> bool,
+) -> Result<u32, IoError> {
+    let mut n = 0;
+    let mut end = base;
+    let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
+    loop {
+        match scan.next()? {
+            Found::Frame { position, header, .. } => {
+                // A frame below the last one is left over from before a cut.
+                let relative = header.base.get().checked_sub(base.get());
+                let relative = relative.and_then(|r| u32::try_from(r).ok());
+                let Some(relative) = relative.filter(|_| header.base >= end) else { continue };
+                if !each(n, relative, position) {
+                    return Ok(n);
+                }
+                n += 1;
+                end = header.next_offset();
+            }
+            Found::Footer { .. } => return Ok(n),
+            Found::Nothing { .. } => {
+                if !scan.resync()? {
+                    return Ok(n);
+                }
+            }
+        }
+    }
+}
+
+/// Fills the first `entries` of `index` and returns how many frames there were for them. If there
+/// were fewer, the last one stands again in the rest, so that the entries stay sorted.
+fn fill_index(store: &Store, index: &Index, base: Offset, entries: u32) -> Result<u32, IoError> {
+    let mut last = (0, wide(STORE_HEADER_BYTES));
+    let filled = each_frame(store, base, |n, relative, position| {
+        let fits = n < entries && index.put(n, relative, position);
+        if fits {
+            last = (relative, position);
+        }
+        fits
+    })?;
+    for n in filled..entries {
+        index.put(n, last.0, last.1);
+    }
+    Ok(filled)
+}

@@ -1,0 +1,121 @@
+//! How logs are cut into segments, and how the storage works: every limit with unit and default.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::FatalError;
+
+/// The largest segment that can be set, in bytes.
+pub const SEGMENT_BYTES_LIMIT: u64 = 4 << 30;
+/// The smallest segment that can be set, in bytes.
+pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+/// The smallest index that can be set, in bytes: one entry.
+pub const INDEX_BYTES_MIN: u64 = 12;
+/// The largest batch that can be set, in bytes.
+pub const BATCH_BYTES_LIMIT: u32 = 64 << 20;
+
+/// A log's settings as they are in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A segment rolls before its store grows beyond this many bytes; a single larger batch still
+    /// gets a segment of its own. 128 MiB. A log's first segments are smaller.
+    pub segment_bytes_max: u64,
+    /// A segment rolls when its index is full, at this many bytes, 12 for each batch. 12 MiB.
+    pub index_bytes_max: u64,
+    /// A segment rolls this long after its first append. Never.
+    pub segment_age_max: Option<Duration>,
+    /// The largest batch, in bytes of its payload. 8 MiB.
+    pub batch_bytes_max: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes_max: 128 << 20,
+            index_bytes_max: 12 << 20,
+            segment_age_max: None,
+            batch_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// The settings that were set for one log; the others follow the server's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogOverrides {
+    /// See [`LogSettings::segment_bytes_max`].
+    pub segment_bytes_max: Option<u64>,
+    /// See [`LogSettings::index_bytes_max`].
+    pub index_bytes_max: Option<u64>,
+    /// See [`LogSettings::segment_age_max`].
+    pub segment_age_max: Option<Duration>,
+    /// See [`LogSettings::batch_bytes_max`].
+    pub batch_bytes_max: Option<u32>,
+}
+
+impl LogOverrides {
+    /// The settings in force under these `defaults`.
+    pub(crate) fn over(&self, defaults: &LogSettings) -> LogSettings {
+        LogSettings {
+            segment_bytes_max: self.segment_bytes_max.unwrap_or(defaults.segment_bytes_max),
+            index_bytes_max: self.index_bytes_max.unwrap_or(defaults.index_bytes_max),
+            segment_age_max: self.segment_age_max.or(defaults.segment_age_max),
+            batch_bytes_max: self.batch_bytes_max.unwrap_or(defaults.batch_bytes_max),
+        }
+    }
+}
+
+/// How the set of logs works.
+#[derive(Clone)]
+pub struct Options {
+    /// Threads that write and sync. 4. With 0 nothing is written until someone flushes by hand.
+    pub flushers: usize,
+    /// Every append is durable at most this long after it was taken, whatever its level. 100 ms.
+    pub sync_delay_max: Duration,
+    /// Bytes per log that may be appended and not yet durable; beyond it appends are refused as
+    /// busy. 64 MiB.
+    pub pending_bytes_max: u64,
+    /// Appends are refused while fewer bytes are free on the file system. 64 MiB.
+    pub min_free_bytes: u64,
+    /// Segments whose files are kept open, two files each. 256.
+    pub open_segments_max: usize,
+    /// How many logs there may be. 10,000.
+    pub logs_max: usize,
+    /// Refuse to open a log with damaged records rather than serve the others.
+    pub strict: bool,
+    /// What logs get that set nothing themselves.
+    pub defaults: LogSettings,
+    /// Called once, from any thread, when a write or sync failed and the process should end.
+    pub on_fatal: Arc<dyn Fn(&FatalError) + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            flushers: 4,
+            sync_delay_max: Duration::from_millis(100),
+            pending_bytes_max: 64 << 20,
+            min_free_bytes: 64 << 20,
+            open_segments_max: 256,
+            logs_max: 10_000,
+            strict: false,
+            defaults: LogSettings::default(),
+            on_fatal: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("flushers", &self.flushers)
+            .field("sync_delay_max", &self.sync_delay_max)
+            .field("pending_bytes_max", &self.pending_bytes_max)
+            .field("min_free_bytes", &self.min_free_bytes)
+            .field("open_segments_max", &self.open_segments_max)
+            .field("logs_max", &self.logs_max)
+            .field("strict", &self.strict)
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
+}

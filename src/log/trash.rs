@@ -1,0 +1,57 @@
+//! Removes files in two steps, so that a crash leaves them wholly in place or wholly condemned.
+//!
+//! A file is renamed into the trash, both directories are synced, and only then is it unlinked. A
+//! start empties the trash.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+use super::error::IoError;
+
+/// Removes files of one directory; absent ones are passed over.
+pub(crate) fn discard(
+    disk: &dyn Disk,
+    trash: &Path,
+    directory: &Path,
+    files: impl Iterator<Item = PathBuf>,
+) -> Result<(), IoError> {
+    let mut condemned = Vec::new();
+    for path in files {
+        let target = trash.join(unique_name(directory, &path));
+        match disk.rename(&path, &target) {
+            Ok(()) => condemned.push(target),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(IoError::at("rename", &path)(e)),
+        }
+    }
+    if condemned.is_empty() {
+        return Ok(());
+    }
+    for synced in [directory, trash] {
+        disk.sync_directory(synced).map_err(IoError::at("sync", synced))?;
+    }
+    condemned.iter().try_for_each(|path| disk.remove(path).map_err(IoError::at("remove", path)))
+}
+
+/// Removes what an interrupted removal or creation left.
+pub(crate) fn empty(disk: &dyn Disk, trash: &Path) -> Result<(), IoError> {
+    for name in disk.list(trash).map_err(IoError::at("list", trash))? {
+        let path = trash.join(name);
+        if let Ok(inner) = disk.list(&path) {
+            for name in inner {
+                let file = path.join(name);
+                disk.remove(&file).map_err(IoError::at("remove", &file))?;
+            }
+            disk.remove_directory(&path).map_err(IoError::at("remove", &path))?;
+        } else {
+            disk.remove(&path).map_err(IoError::at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A name that files of several logs do not share: that of the directory and of the file.
+fn unique_name(directory: &Path, path: &Path) -> String {
+    let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{}~{}", part(directory), part(path))
+}

@@ -1,0 +1,18 @@
+//! The storage floors and the access control list, tested from outside without the C++ core.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+mod basics;
+mod casbin;
+mod crash;
+mod damage;
+mod model;
+mod os;
+mod rig;
+mod tidy;
