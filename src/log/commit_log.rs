@@ -167,6 +167,10 @@ impl Log {
     /// acknowledged and cannot be read any more; `Io` fails this call only.
     pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
         let Bounds { start, end } = self.bounds();
+        if self.damaged && offset >= end {
+            // Nobody can tell what was acknowledged behind the damage.
+            return Err(ReadError::Damaged { from: end, resume: None });
+        }
         if offset < start || offset >= end {
             return Err(ReadError::OutOfRange { offset, start, end });
         }

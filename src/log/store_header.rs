@@ -1,10 +1,14 @@
-//! The first 64 bytes of a store file: which log and segment it belongs to, and its format.
+//! The first 128 bytes of a store file: which log and segment it belongs to, and its format.
+//!
+//! The header stands there twice, 64 bytes each, because without its salt no frame can be checked:
+//! one damaged copy costs nothing. It is durable before the file gets its name, so a named store
+//! without a valid header is damaged, never torn.
 //!
 //! | at | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `VARVESTO` |
 //! | 8 | 2 | format version |
-//! | 10 | 2 | length of this header, 64 |
+//! | 10 | 2 | length of one copy, 64 |
 //! | 12 | 4 | compatible feature flags |
 //! | 16 | 4 | incompatible feature flags |
 //! | 20 | 4 | zero |
@@ -18,11 +22,12 @@ use super::codec::Decoder;
 use super::offset::{LogId, Offset};
 use super::seed::Seed;
 
-/// The header's length, and so the position of the first frame.
-pub(crate) const STORE_HEADER_BYTES: usize = 64;
+/// The length of both copies, and so the position of the first frame.
+pub(crate) const STORE_HEADER_BYTES: usize = 2 * COPY_BYTES;
 /// The newest format that this release reads, and the one that it writes.
 pub(crate) const FORMAT_VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"VARVESTO";
+const COPY_BYTES: usize = 64;
 const CRC_AT: usize = 60;
 
 /// What a store file says of itself.
@@ -47,8 +52,13 @@ impl StoreHeader {
         Seed::new(self.log_id, self.base, self.salt)
     }
 
+    /// Both copies.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(STORE_HEADER_BYTES);
+        self.encode_copy().repeat(2)
+    }
+
+    fn encode_copy(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(COPY_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&64_u16.to_le_bytes());
@@ -67,10 +77,14 @@ impl StoreHeader {
     ///
     /// `Newer` only if the checksum holds, so that damage is never taken for a newer format.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
-        Self::decode_fields(bytes).unwrap_or(Err(HeaderFault::Unreadable))
+        bytes
+            .chunks_exact(COPY_BYTES)
+            .take(2)
+            .find_map(Self::decode_copy)
+            .unwrap_or(Err(HeaderFault::Unreadable))
     }
 
-    fn decode_fields(bytes: &[u8]) -> Option<Result<Self, HeaderFault>> {
+    fn decode_copy(bytes: &[u8]) -> Option<Result<Self, HeaderFault>> {
         let covered = bytes.get(..CRC_AT)?;
         let crc = Decoder::new(bytes.get(CRC_AT..)?).u32()?;
         let mut fields = Decoder::new(bytes);
@@ -111,14 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_and_every_length_is_refused() {
+    fn one_damaged_copy_is_passed_over_and_two_are_refused() {
         let bytes = header().encode();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(StoreHeader::decode(&flipped), Ok(header()), "bit {bit}");
+            flipped[(bit / 8 + COPY_BYTES) % bytes.len()] ^= 1;
             assert_eq!(StoreHeader::decode(&flipped), Err(HeaderFault::Unreadable), "bit {bit}");
         }
-        for len in 0..bytes.len() {
+        for len in 0..COPY_BYTES {
             assert_eq!(StoreHeader::decode(&bytes[..len]), Err(HeaderFault::Unreadable));
         }
     }
@@ -126,7 +142,7 @@ mod tests {
     #[test]
     fn newer_versions_and_unknown_features_are_named() {
         for (at, value, expected) in [(8, 2, "version 2"), (16, 4, "features 0x00000004")] {
-            let mut bytes = header().encode();
+            let mut bytes = header().encode_copy();
             bytes[at] = value;
             let crc = crc32c::crc32c(&bytes[..CRC_AT]).to_le_bytes();
             bytes[CRC_AT..].copy_from_slice(&crc);

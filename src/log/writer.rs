@@ -148,6 +148,7 @@ impl Writer {
         active.files.store.seal(&active.footer())?;
         // The index is a cache; if the queue is full its sync is left to the kernel.
         log.engine().queue(Job::SyncIndex(active.segment));
+        log.queue_checkpoint();
         Ok(())
     }
 

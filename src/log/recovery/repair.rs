@@ -53,7 +53,7 @@ pub(super) fn open(
     }
     let fallback = checkpoint.map(|held| held.mark).unwrap_or_default();
     let mut mark = verdict.last.map_or(fallback, |(_, mark)| mark);
-    mark.capacity_bytes = fallback.capacity_bytes;
+    mark.capacity_bytes = capacity(&survey, &verdict, &fallback)?;
     mark.incarnation = survey.incarnation;
     mark.durable_end = verdict.end;
     if verdict.tail_damaged {
@@ -66,6 +66,15 @@ pub(super) fn open(
     let last = kept.checked_sub(1).and_then(|n| survey.stores.get(n));
     let resting = segments.last().filter(|_| last.is_some_and(|store| !store.sealed)).cloned();
     Ok(recovered(site, &verdict, mark, segments, resting))
+}
+
+/// What the last segment may grow to: as the checkpoint says, or as its file was allocated.
+fn capacity(survey: &Survey, verdict: &Verdict, marked: &Mark) -> Result<u64, OpenError> {
+    let last = verdict.last.and_then(|(n, _)| survey.stores.get(n));
+    let Some(store) = last.and_then(|surveyed| surveyed.store.as_ref()) else {
+        return Ok(marked.capacity_bytes);
+    };
+    Ok(store.file_bytes()?.max(marked.capacity_bytes))
 }
 
 fn recovered(
@@ -92,9 +101,13 @@ fn recovered(
 fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
     let mut verdict = Verdict { end: site.start, ..Verdict::default() };
     'stores: for (n, store) in survey.stores.iter().enumerate() {
-        let torn = verdict.end >= survey.durable_end;
-        if torn && (store.store.is_none() || store.base != verdict.end) {
+        if verdict.end >= survey.durable_end && store.base != verdict.end {
             break;
+        }
+        if store.store.is_none() {
+            // A header is durable before its store has a name, so this is no torn write: records
+            // may have been acknowledged here, and nobody can tell how many.
+            verdict.tail_damaged |= n + 1 == survey.stores.len();
         }
         for piece in &store.pieces {
             let gap = piece.after_break || piece.from != verdict.end;
@@ -102,7 +115,8 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
                 break 'stores;
             }
             if piece.from > verdict.end {
-                verdict.damage.push((verdict.end, piece.from, n));
+                let within = if verdict.end >= store.base { n } else { n.saturating_sub(1) };
+                verdict.damage.push((verdict.end, piece.from, within));
             }
             verdict.end = verdict.end.max(piece.to());
             verdict.last = Some((n, piece.mark));

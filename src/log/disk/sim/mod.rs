@@ -159,9 +159,13 @@ impl State {
         self.contents.get_mut(&id).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
+    fn has_power(&self) -> bool {
+        self.power_until.is_none_or(|until| self.steps < until)
+    }
+
     /// Counts a changing call; an error means that it must not happen.
     fn step(&mut self, op: Op, path: &Path) -> io::Result<()> {
-        if self.power_until.is_some_and(|until| self.steps >= until) {
+        if !self.has_power() {
             return Err(io::Error::other("the power is cut"));
         }
         self.fault(op)?;
@@ -346,7 +350,8 @@ impl File for SimFile {
         let allowed = state.step(Op::Sync, &self.path);
         match allowed {
             Ok(()) => state.content(self.id)?.sync(),
-            Err(_) => state.content(self.id)?.forget_dirty(),
+            Err(_) if state.has_power() => state.content(self.id)?.forget_dirty(),
+            Err(_) => {}
         }
         allowed
     }
