@@ -163,7 +163,11 @@ impl CheckpointFile {
     pub(crate) fn create(disk: &dyn Disk, directory: &Path) -> Result<Self, IoError> {
         let path = names::checkpoint(directory);
         let file = disk.create(&path).map_err(IoError::at("create", &path))?;
-        file.allocate(2 * SLOT_BYTES).map_err(IoError::at("allocate space for", &path))?;
+        let allocated = file.allocate(2 * SLOT_BYTES);
+        allocated.map_err(IoError::at("allocate space for", &path)).inspect_err(|_| {
+            // Else the next attempt would find a file that it did not make.
+            let _removed = disk.remove(&path);
+        })?;
         file.sync().map_err(IoError::at("sync", &path))?;
         Ok(Self { path, file, sequence: 0 })
     }

@@ -58,7 +58,9 @@ impl Chunk {
         if let Some(header_bytes) = first {
             bytes = store.read(position, header_bytes)?;
         }
-        let Some(header) = FrameHeader::decode(&bytes, store.seed()) else { return Ok(None) };
+        let Some(header) = FrameHeader::decode(&bytes, store.seed()) else {
+            return Ok(None);
+        };
         if header.base > offset || header.next_offset() <= offset {
             return Ok(None);
         }
@@ -70,7 +72,9 @@ impl Chunk {
         let mut frames = Vec::new();
         let (mut at, mut expected) = (0, header.base);
         while expected < limit {
-            let Some((header, payload)) = frame_at(&bytes, at, store) else { break };
+            let Some((header, payload)) = frame_at(&bytes, at, store) else {
+                break;
+            };
             if header.base != expected {
                 break;
             }

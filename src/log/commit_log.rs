@@ -25,7 +25,7 @@ use super::engine::{Engine, Job};
 use super::error::{AckError, AppendError, FatalError, IoError, ReadError, Stopped, TrimError};
 use super::frame::FrameHeader;
 use super::group::{Group, Pending};
-use super::intake::{Frames, Intake, Refusal, Work};
+use super::intake::{Calls, Frames, Intake, Refusal, Work};
 use super::meta::Meta;
 use super::offset::{Bounds, Durability, LogId, Offset};
 use super::prepared::{self, Prepared};
@@ -37,8 +37,6 @@ use super::watermark::{Past, Watermark};
 use super::width::wide;
 use super::writer::Writer;
 
-/// A buffer that nobody waits for is written once it is this large, in bytes.
-const WRITE_BYTES: usize = 1 << 20;
 /// A log that was not written for this long lets go of its files.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -69,7 +67,12 @@ struct Checkpointer {
 }
 
 impl Log {
-    pub(crate) fn new(engine: &Arc<Engine>, directory: &Path, meta: Meta, found: Recovered) -> Self {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        directory: &Path,
+        meta: Meta,
+        found: Recovered,
+    ) -> Self {
         let end = found.mark.durable_end;
         let refusal = found.damaged.then_some(Refusal::Damaged);
         Self {
@@ -145,14 +148,20 @@ impl Log {
             return Err(AppendError::TooLarge { bytes, limit: u64::from(limit) });
         };
         let payload_crc = crc32c::crc32c(payload);
-        let header =
-            FrameHeader { payload_bytes, records: records.get(), payload_crc, ..FrameHeader::default() };
+        let header = FrameHeader {
+            payload_bytes,
+            records: records.get(),
+            payload_crc,
+            ..FrameHeader::default()
+        };
         let now_us = self.engine.clock.now_us();
         let mut intake = self.intake.lock();
         self.admit(&intake, header.frame_bytes())?;
         let (header, group) = intake.push(header, payload, now_us);
-        self.call_flusher(&mut intake, durability);
+        let calls = intake.call_for(durability);
+        // Waking a thread is a system call, so it comes after the lock.
         drop(intake);
+        self.call(calls);
         let offsets = (header.base, header.next_offset());
         Ok(Pending::new(group, durability, offsets, header.append_time_us))
     }
@@ -209,7 +218,8 @@ impl Log {
             writer.seal(self).map_err(|error| self.fatal_trim(&mut writer, error))?;
         }
         let segments = self.segments.load_full();
-        let dropped = segments.partition_point(|segment| segment.end() <= before);
+        let is_old = |s: &Arc<Segment>| s.end() <= before && !writer.writes_to(s.base());
+        let dropped = segments.iter().take_while(|segment| is_old(segment)).count();
         let (old, kept) = segments.split_at(dropped);
         if old.is_empty() {
             return Ok(self.start());
@@ -263,28 +273,13 @@ impl Log {
         Ok(())
     }
 
-    fn call_flusher(self: &Arc<Self>, intake: &mut Intake, durability: Durability) {
-        match durability {
-            Durability::Synced => intake.sync_wanted = true,
-            Durability::Buffered | Durability::Written => self.set_timer(intake),
-        }
-        let waits = durability == Durability::Buffered && intake.buffered_bytes() < WRITE_BYTES;
-        if !waits {
-            self.queue_flush(intake);
-        }
-    }
-
-    fn queue_flush(self: &Arc<Self>, intake: &mut Intake) {
-        if !intake.queued {
-            intake.queued = self.engine.queue(Job::Flush(Arc::clone(self)));
-            debug_assert!(intake.queued, "the queue has a place for every log");
-        }
-    }
-
-    fn set_timer(self: &Arc<Self>, intake: &mut Intake) {
-        if !intake.timer_set && !intake.sync_wanted {
-            intake.timer_set = true;
+    fn call(self: &Arc<Self>, calls: Calls) {
+        if calls.timer {
             self.engine.sync_later(self);
+        }
+        if calls.flusher {
+            let queued = self.engine.queue(Job::Flush(Arc::clone(self)));
+            debug_assert!(queued, "the queue has a place for every log");
         }
     }
 }
@@ -302,25 +297,33 @@ impl Log {
     /// Writes out what the intake holds. `true` if there is more, and the log is still queued.
     pub(crate) fn flush(self: &Arc<Self>) -> bool {
         let mut writer = self.writer.lock();
+        if self.has_refused(Refusal::Failed) {
+            // A sync that failed is never tried again.
+            return false;
+        }
         let spare = writer.spare();
         let work = self.intake.lock().take(spare);
         writer.run(self, work);
         let mut intake = self.intake.lock();
-        intake.queued = !intake.is_idle() && intake.refusal != Some(Refusal::Failed);
+        intake.queued = intake.wants_flush() && intake.refusal != Some(Refusal::Failed);
         intake.queued
     }
 
     /// The delay of a sync has passed.
     pub(crate) fn sync_due(self: &Arc<Self>) {
-        let mut intake = self.intake.lock();
-        intake.timer_set = false;
-        intake.sync_wanted = true;
-        self.queue_flush(&mut intake);
+        let flusher = {
+            let mut intake = self.intake.lock();
+            intake.timer_set = false;
+            intake.sync_wanted = true;
+            intake.wants_flusher()
+        };
+        self.call(Calls { timer: false, flusher });
     }
 
     /// Has what was written and not synced synced after the delay.
     pub(crate) fn sync_soon(self: &Arc<Self>) {
-        self.set_timer(&mut self.intake.lock());
+        let timer = self.intake.lock().wants_timer();
+        self.call(Calls { timer, flusher: false });
     }
 
     /// Seals the active segment if it is older than it may be.
@@ -361,7 +364,9 @@ impl Log {
         if self.checkpoint_is_due() {
             self.queue_checkpoint();
         }
-        let Some(mut writer) = self.writer.try_lock() else { return };
+        let Some(mut writer) = self.writer.try_lock() else {
+            return;
+        };
         writer.rest(IDLE);
         if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {
             self.engine.queue(Job::Roll(Arc::clone(self)));
@@ -419,7 +424,9 @@ impl Log {
 
     fn sync_active_index(&self) {
         let segments = self.segments.load();
-        let Some(segment) = segments.last() else { return };
+        let Some(segment) = segments.last() else {
+            return;
+        };
         segment.sync_index();
     }
 

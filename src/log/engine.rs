@@ -52,9 +52,9 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(disk: Arc<dyn Disk>, trash: PathBuf, options: Options) -> Self {
-        // A log stands in the queue at most once for each kind of job but `SyncIndex`, which may be
-        // dropped; so sending never finds the queue full.
-        let jobs = options.logs_max.saturating_mul(5).saturating_add(64);
+        // A log stands in the queue at most once each to be flushed, rolled and checkpointed; other
+        // jobs take no place in its second half. So these never find it full.
+        let jobs = options.logs_max.saturating_mul(6).saturating_add(64);
         Self {
             disk,
             cache: Arc::new(FileCache::new(options.open_segments_max)),
@@ -71,6 +71,19 @@ impl Engine {
     /// Queues a job; `false` if the queue is full.
     pub(crate) fn queue(&self, job: Job) -> bool {
         self.jobs.0.try_send(job).is_ok()
+    }
+
+    /// Queues a job that may as well not be done, unless much is queued already.
+    pub(crate) fn queue_if_calm(&self, job: Job) {
+        let (sender, queued) = &self.jobs;
+        if queued.len() < sender.capacity().unwrap_or(0) / 2 {
+            self.queue(job);
+        }
+    }
+
+    /// Forgets what is queued, and so lets go of the logs that it names.
+    pub(crate) fn forget_queued(&self) {
+        while self.jobs.1.try_recv().is_ok() || self.timers.1.try_recv().is_ok() {}
     }
 
     pub(crate) fn jobs(&self) -> &Receiver<Job> {
@@ -131,7 +144,9 @@ impl Space {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         if self.low.swap(low, Ordering::Relaxed) != low {
             let reserve = self.reserve_bytes;
-            log::warn!("event=disk_space low={low} free_bytes={free_bytes} reserve_bytes={reserve}");
+            log::warn!(
+                "event=disk_space low={low} free_bytes={free_bytes} reserve_bytes={reserve}"
+            );
         }
     }
 

@@ -158,7 +158,9 @@ pub enum AckError {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The offset is not between start and end.
-    #[error("offset {offset} is outside the log, which holds {start} up to but not including {end}")]
+    #[error(
+        "offset {offset} is outside the log, which holds {start} up to but not including {end}"
+    )]
     OutOfRange {
         /// The offset that was asked for.
         offset: Offset,

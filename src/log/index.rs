@@ -57,7 +57,9 @@ impl Index {
 
     /// Writes entry `n`; `false` if it does not fit. Only the segment's writer may call this.
     pub(crate) fn put(&self, n: u32, relative: u32, position: u64) -> bool {
-        let Some([offset, low, high]) = self.entry(n) else { return false };
+        let Some([offset, low, high]) = self.entry(n) else {
+            return false;
+        };
         let [a, b, c, d, e, f, g, h] = position.to_le_bytes();
         offset.store(relative.to_le(), Ordering::Relaxed);
         low.store(u32::from_ne_bytes([a, b, c, d]), Ordering::Relaxed);
@@ -102,7 +104,8 @@ mod tests {
     #[test]
     fn the_entry_at_or_below_an_offset_is_found() {
         let index = Index::in_memory(4);
-        for (n, (relative, position)) in [(0, 64), (10, 1 << 33), (15, 1 << 34)].iter().enumerate() {
+        for (n, (relative, position)) in [(0, 64), (10, 1 << 33), (15, 1 << 34)].iter().enumerate()
+        {
             assert!(index.put(u32::try_from(n).unwrap(), *relative, *position));
         }
         let found: Vec<_> = [0, 9, 10, 14, 15, 99].map(|r| index.find(3, r)).into();

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use super::error::AppendError;
 use super::frame::FrameHeader;
 use super::group::Group;
-use super::offset::Offset;
+use super::offset::{Durability, Offset};
 use super::width::wide;
+
+/// A buffer that nobody waits for is written once it is this large, in bytes.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// Why a log takes no appends, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,13 @@ pub(crate) struct Work {
     pub(crate) sync: bool,
 }
 
+/// Who has to be called once the intake's lock is free.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls {
+    pub(crate) timer: bool,
+    pub(crate) flusher: bool,
+}
+
 /// The side of a log that takes appends.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -73,6 +83,7 @@ pub(crate) struct Intake {
     /// Whether the log stands in the flushers' queue or is being flushed.
     pub(crate) queued: bool,
     pub(crate) sync_wanted: bool,
+    pub(crate) write_wanted: bool,
     /// Whether a sync is due after the delay.
     pub(crate) timer_set: bool,
     frames: Frames,
@@ -88,6 +99,7 @@ impl Intake {
             pending_bytes: 0,
             queued: false,
             sync_wanted: false,
+            write_wanted: false,
             timer_set: false,
             frames: Frames::default(),
             group: Arc::default(),
@@ -112,12 +124,9 @@ impl Intake {
         (header, Arc::clone(&self.group))
     }
 
-    pub(crate) fn buffered_bytes(&self) -> usize {
-        self.frames.bytes.len()
-    }
-
     /// Takes what there is, leaving `spare` to be filled.
     pub(crate) fn take(&mut self, spare: Frames) -> Work {
+        self.write_wanted = false;
         Work {
             frames: std::mem::replace(&mut self.frames, spare),
             group: std::mem::take(&mut self.group),
@@ -125,9 +134,33 @@ impl Intake {
         }
     }
 
-    /// Whether there is nothing for the flusher to do.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.frames.spans.is_empty() && !self.sync_wanted
+    /// Whether the flusher should take what there is now rather than when a sync is due.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.sync_wanted || self.write_wanted || self.frames.bytes.len() >= WRITE_BYTES
+    }
+
+    /// Notes that a batch of this level was pushed, and returns who has to be called for it.
+    pub(crate) fn call_for(&mut self, durability: Durability) -> Calls {
+        match durability {
+            Durability::Synced => self.sync_wanted = true,
+            Durability::Written => self.write_wanted = true,
+            Durability::Buffered => {}
+        }
+        Calls { timer: self.wants_timer(), flusher: self.wants_flusher() }
+    }
+
+    /// Whether a timer has to be set, now that something waits to be synced; it then counts as set.
+    pub(crate) fn wants_timer(&mut self) -> bool {
+        let wanted = !self.sync_wanted && !self.timer_set;
+        self.timer_set |= wanted;
+        wanted
+    }
+
+    /// Whether the log has to be queued for a flush; it then counts as queued.
+    pub(crate) fn wants_flusher(&mut self) -> bool {
+        let wanted = self.wants_flush() && !self.queued;
+        self.queued |= wanted;
+        wanted
     }
 
     /// Drops what was not written, so that the next record gets the offset `written` again, and

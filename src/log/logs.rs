@@ -103,11 +103,7 @@ impl Logs {
     /// # Errors
     ///
     /// After any of them there is no such log that was not there before.
-    pub fn create(
-        &self,
-        name: &LogName,
-        overrides: LogOverrides,
-    ) -> Result<Arc<Log>, CreateError> {
+    pub fn create(&self, name: &LogName, overrides: LogOverrides) -> Result<Arc<Log>, CreateError> {
         let _one = self.created.lock();
         if self.running.lock().is_none() {
             return Err(CreateError::Closed);
@@ -158,7 +154,9 @@ impl Logs {
     ///
     /// Every step runs even if one failed; the first failure is returned.
     pub fn close(&self) -> Result<(), CloseError> {
-        let Some(mut running) = self.running.lock().take() else { return Ok(()) };
+        let Some(mut running) = self.running.lock().take() else {
+            return Ok(());
+        };
         let logs = self.list();
         for log in &logs {
             log.refuse_appends();
@@ -175,6 +173,7 @@ impl Logs {
         for log in &logs {
             outcome = outcome.and(log.close());
         }
+        self.engine.forget_queued();
         drop(running.lock);
         if self.has_failed() { Err(CloseError::Failed) } else { outcome.map_err(Into::into) }
     }
@@ -240,10 +239,7 @@ fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
     }
 }
 
-fn open_all(
-    engine: &Arc<Engine>,
-    data: &Path,
-) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
+fn open_all(engine: &Arc<Engine>, data: &Path) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
     let above = names::logs(data);
     let mut opened = BTreeMap::new();
     for name in engine.disk.list(&above).map_err(IoError::at("list", &above))? {

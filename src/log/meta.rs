@@ -54,7 +54,9 @@ impl Meta {
         let bytes = file.file_bytes().map_err(IoError::at("stat", &path))?;
         let mut text = vec![0; narrow(bytes.min(META_BYTES_MAX))];
         file.read_at(&mut text, 0).map_err(IoError::at("read", &path))?;
-        let Some(fields) = checked_fields(&text) else { return Ok(None) };
+        let Some(fields) = checked_fields(&text) else {
+            return Ok(None);
+        };
         match fields.first() {
             Some(("format", FORMAT)) => Ok(Self::decode(&fields)),
             Some(("format", newer)) => Err(newer_format(path, newer)),

@@ -59,9 +59,10 @@ impl LogName {
             return Err(NameError::TooLong { bytes: text.len() });
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let bad = text.chars().enumerate().find(|&(i, c)| {
-            !plain(c) && (i == 0 || !matches!(c, '.' | '_' | '-'))
-        });
+        let bad = text
+            .chars()
+            .enumerate()
+            .find(|&(i, c)| !plain(c) && (i == 0 || !matches!(c, '.' | '_' | '-')));
         if let Some((at, found)) = bad {
             return Err(NameError::Character { at, found });
         }
@@ -156,8 +157,19 @@ mod tests {
         assert_eq!(LogName::parse(&"a".repeat(129)), Err(NameError::TooLong { bytes: 129 }));
         assert_eq!(LogName::parse("a..b"), Err(NameError::Dots));
         for (name, at) in [
-            ("..", 0), (".a", 0), ("-a", 0), ("_a", 0), ("A", 0), ("/etc", 0), ("a/b", 1),
-            ("a\0", 1), ("a b", 1), ("a\r\n", 1), ("a%2e", 1), ("ä", 0), ("a\u{202e}", 1),
+            ("..", 0),
+            (".a", 0),
+            ("-a", 0),
+            ("_a", 0),
+            ("A", 0),
+            ("/etc", 0),
+            ("a/b", 1),
+            ("a\0", 1),
+            ("a b", 1),
+            ("a\r\n", 1),
+            ("a%2e", 1),
+            ("ä", 0),
+            ("a\u{202e}", 1),
         ] {
             let found = name.chars().nth(at).unwrap();
             assert_eq!(LogName::parse(name), Err(NameError::Character { at, found }), "{name:?}");
@@ -169,7 +181,9 @@ mod tests {
         let path = store(Path::new("/d"), Offset::new(42));
         assert_eq!(path.file_name().unwrap(), "00000000000000000042.store");
         assert_eq!(store_base("00000000000000000042.store"), Some(Offset::new(42)));
-        for name in ["42.store", "next.store", "+0000000000000000042.store", "00000000000000000042.index"] {
+        for name in
+            ["42.store", "next.store", "+0000000000000000042.store", "00000000000000000042.index"]
+        {
             assert_eq!(store_base(name), None, "{name}");
         }
     }

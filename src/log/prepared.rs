@@ -58,7 +58,8 @@ impl Prepared {
     fn name(self, log: &Log, base: Offset) -> Result<Active, IoError> {
         let disk = &*log.engine().disk;
         let directory = log.directory();
-        let (created_as, index_path) = (names::next_index(directory), names::index(directory, base));
+        let (created_as, index_path) =
+            (names::next_index(directory), names::index(directory, base));
         disk.rename(&created_as, &index_path).map_err(IoError::at("rename", &created_as))?;
         let header = StoreHeader { log_id: log.id(), base, salt: salt()? };
         let created_as = names::next_store(directory);

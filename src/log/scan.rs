@@ -62,7 +62,9 @@ impl<'a> Scan<'a> {
         {
             let intact = !self.verify || {
                 let frame = self.window(position, header.payload_end())?;
-                frame.get(header.payload_at()..header.payload_end()).is_some_and(|p| header.matches(p))
+                frame
+                    .get(header.payload_at()..header.payload_end())
+                    .is_some_and(|p| header.matches(p))
             };
             self.position = position + wide(header.frame_bytes());
             return Ok(Found::Frame { position, header, intact });
@@ -83,7 +85,9 @@ impl<'a> Scan<'a> {
     pub(crate) fn resync(&mut self) -> Result<bool, IoError> {
         let mut at = self.position + wide(FRAME_ALIGN);
         while at < self.file_bytes {
-            let Some(candidate) = self.next_magic(at)? else { break };
+            let Some(candidate) = self.next_magic(at)? else {
+                break;
+            };
             self.position = candidate;
             match self.next()? {
                 Found::Nothing { .. } => at = candidate + wide(FRAME_ALIGN),
@@ -121,9 +125,9 @@ impl<'a> Scan<'a> {
         while at < self.file_bytes {
             let window = self.window(at, HEADER_BLOCK_BYTES)?;
             let places = wide(window.len() / FRAME_ALIGN);
-            let found = window.chunks_exact(FRAME_ALIGN).position(|word| {
-                word.starts_with(&FRAME_MAGIC) || Footer::may_start(word)
-            });
+            let found = window
+                .chunks_exact(FRAME_ALIGN)
+                .position(|word| word.starts_with(&FRAME_MAGIC) || Footer::may_start(word));
             match found {
                 Some(words) => return Ok(Some(at + wide(words * FRAME_ALIGN))),
                 None if places == 0 => return Ok(None),

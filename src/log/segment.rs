@@ -153,11 +153,16 @@ impl Segment {
 
     /// Makes the index durable if it is open; drops and rebuilds it if that fails.
     pub(crate) fn sync_index(&self) {
-        let Some(files) = self.files.lock().upgrade() else { return };
+        let Some(files) = self.files.lock().upgrade() else {
+            return;
+        };
         if let Err(error) = files.index.sync() {
             log::warn!("event=index_sync_failed path={:?} error={error:?}", self.index_path());
             if let Err(error) = self.rebuild_index(&files) {
-                log::warn!("event=index_rebuild_failed path={:?} error={error:?}", self.index_path());
+                log::warn!(
+                    "event=index_rebuild_failed path={:?} error={error:?}",
+                    self.index_path()
+                );
             }
         }
     }
@@ -215,8 +220,12 @@ impl Segment {
         limit: Offset,
         bytes_max: usize,
     ) -> Result<Option<Chunk>, IoError> {
-        let Some(relative) = self.relative(offset) else { return Ok(None) };
-        let Some(position) = files.index.find(self.entries(), relative) else { return Ok(None) };
+        let Some(relative) = self.relative(offset) else {
+            return Ok(None);
+        };
+        let Some(position) = files.index.find(self.entries(), relative) else {
+            return Ok(None);
+        };
         Chunk::read(&files.store, position, offset, limit, bytes_max)
     }
 
@@ -226,9 +235,9 @@ impl Segment {
 
     fn refuse_known_damage(&self, offset: Offset) -> Result<(), ReadError> {
         let damage = self.damage.lock();
-        let hit = damage.iter().find(|(from, resume)| {
-            *from <= offset && resume.is_none_or(|resume| offset < resume)
-        });
+        let hit = damage
+            .iter()
+            .find(|(from, resume)| *from <= offset && resume.is_none_or(|resume| offset < resume));
         match hit {
             Some(&(_, resume)) => Err(ReadError::Damaged { from: offset, resume }),
             None => Ok(()),
@@ -276,7 +285,9 @@ fn each_frame(
                 // A frame below the last one is left over from before a cut.
                 let relative = header.base.get().checked_sub(base.get());
                 let relative = relative.and_then(|r| u32::try_from(r).ok());
-                let Some(relative) = relative.filter(|_| header.base >= end) else { continue };
+                let Some(relative) = relative.filter(|_| header.base >= end) else {
+                    continue;
+                };
                 if !each(n, relative, position) {
                     return Ok(n);
                 }

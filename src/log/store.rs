@@ -37,7 +37,9 @@ impl StoreFault {
         let invalid = |what| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
         match self {
             Self::Header => IoError::at("use", path)(invalid("its header is damaged".to_owned())),
-            Self::Newer(found) => IoError::at("use", path)(invalid(format!("its format is {found}"))),
+            Self::Newer(found) => {
+                IoError::at("use", path)(invalid(format!("its format is {found}")))
+            }
             Self::Io(e) => e,
         }
     }
@@ -111,10 +113,8 @@ impl Store {
     /// Up to `bytes_max` bytes from `position`; fewer only at the end of the file.
     pub(crate) fn read(&self, position: u64, bytes_max: usize) -> Result<Vec<u8>, IoError> {
         let mut bytes = vec![0; bytes_max];
-        let read = self
-            .file
-            .read_at(&mut bytes, position)
-            .map_err(IoError::at("read", &self.path))?;
+        let read =
+            self.file.read_at(&mut bytes, position).map_err(IoError::at("read", &self.path))?;
         bytes.truncate(read);
         Ok(bytes)
     }

@@ -1,6 +1,7 @@
 //! The two conversions between memory sizes and file sizes, checked once for the platform.
 
-const _: () = assert!(usize::BITS == 64, "Varve keeps file positions in memory sizes: 64 bits only");
+const _: () =
+    assert!(usize::BITS == 64, "Varve keeps file positions in memory sizes: 64 bits only");
 
 /// A memory size as a file size.
 #[allow(clippy::as_conversions)] // Lossless: both have 64 bits, asserted above.

@@ -93,6 +93,15 @@ impl Writer {
         self.written
     }
 
+    /// Whether the next frame may go into the segment that begins at `base`.
+    pub(crate) fn writes_to(&self, base: Offset) -> bool {
+        match &self.tail {
+            Tail::Nowhere => false,
+            Tail::Resting(resting) => resting.segment.base() == base,
+            Tail::Active(active) => active.segment.base() == base,
+        }
+    }
+
     /// Writes `work` out and syncs if it asks for that, and answers all whose fate that decides.
     pub(crate) fn run(&mut self, log: &Arc<Log>, mut work: Work) {
         self.last_used = Instant::now();
@@ -146,8 +155,8 @@ impl Writer {
         };
         self.next_capacity = active.next_capacity(log.settings());
         active.files.store.seal(&active.footer())?;
-        // The index is a cache; if the queue is full its sync is left to the kernel.
-        log.engine().queue(Job::SyncIndex(active.segment));
+        // The index is a cache; if the flushers are busy its sync is left to the kernel.
+        log.engine().queue_if_calm(Job::SyncIndex(active.segment));
         log.queue_checkpoint();
         Ok(())
     }
@@ -220,7 +229,9 @@ impl Writer {
     }
 
     fn write_here(&mut self, bytes: &mut [u8], spans: &[Span]) -> Result<(), Fault> {
-        let Tail::Active(active) = &mut self.tail else { return Ok(()) };
+        let Tail::Active(active) = &mut self.tail else {
+            return Ok(());
+        };
         let total = bytes.len();
         let written = active
             .allocate_for(total)
@@ -288,7 +299,7 @@ impl Writer {
         {
             active.prepare_asked = true;
             let capacity = active.next_capacity(log.settings());
-            log.engine().queue(Job::Prepare(Arc::clone(log), capacity));
+            log.engine().queue_if_calm(Job::Prepare(Arc::clone(log), capacity));
         }
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
             self.bytes_since_checkpoint = 0;
@@ -310,4 +321,3 @@ impl Writer {
         }
     }
 }
-

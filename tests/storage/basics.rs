@@ -18,10 +18,7 @@ use crate::rig::{Batch, DATA, Rig, by_hand, poll, small_segments};
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 
 fn bounds(start: u64, end: u64) -> Bounds {
-    Bounds {
-        start: Offset::new(start),
-        end: Offset::new(end),
-    }
+    Bounds { start: Offset::new(start), end: Offset::new(end) }
 }
 
 #[test]
@@ -29,10 +26,7 @@ fn r2_a_batch_is_invisible_until_it_is_synced() {
     let rig = Rig::new();
     let pending = rig.log.append(b"x", ONE, Durability::Synced).unwrap();
     assert_eq!(rig.log.bounds(), bounds(0, 0));
-    assert!(matches!(
-        rig.log.read(Offset::ZERO, 100),
-        Err(ReadError::OutOfRange { .. })
-    ));
+    assert!(matches!(rig.log.read(Offset::ZERO, 100), Err(ReadError::OutOfRange { .. })));
     rig.logs.work();
     assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Synced)));
     assert_eq!(rig.log.bounds(), bounds(0, 1));
@@ -76,10 +70,7 @@ fn a_read_may_start_inside_a_batch_and_says_where_that_begins() {
 
 #[test]
 fn an_append_while_the_index_is_full_rolls() {
-    let settings = LogSettings {
-        index_bytes_max: 12 * 3 + 7,
-        ..LogSettings::default()
-    };
+    let settings = LogSettings { index_bytes_max: 12 * 3 + 7, ..LogSettings::default() };
     let rig = Rig::open(&SimDisk::new(), by_hand(settings)).unwrap();
     let expected = rig.fill(10);
     assert_eq!(rig.files(".store").len(), 4, "three frames a segment");
@@ -89,10 +80,7 @@ fn an_append_while_the_index_is_full_rolls() {
 #[test]
 fn a_batch_larger_than_a_segment_gets_one_of_its_own() {
     let rig = Rig::new();
-    let large = Batch {
-        payload: vec![7; 20_000],
-        records: ONE,
-    };
+    let large = Batch { payload: vec![7; 20_000], records: ONE };
     let expected: Vec<_> = [Batch::of(1), large, Batch::of(2)]
         .into_iter()
         .map(|batch| (rig.append(&batch), batch))
@@ -105,111 +93,62 @@ fn a_batch_larger_than_a_segment_gets_one_of_its_own() {
 #[test]
 fn r1_each_level_is_acknowledged_at_its_own_step() {
     let rig = Rig::new();
-    let [buffered, written, synced] = [
-        Durability::Buffered,
-        Durability::Written,
-        Durability::Synced,
-    ]
-    .map(|level| rig.log.append(b"x", ONE, level).unwrap());
+    let [buffered, written, synced] =
+        [Durability::Buffered, Durability::Written, Durability::Synced]
+            .map(|level| rig.log.append(b"x", ONE, level).unwrap());
     assert_eq!(poll(buffered), Poll::Ready(Ok(Durability::Buffered)));
     let (mut written, mut synced) = (written, synced);
-    assert_eq!(
-        (poll(&mut written), poll(&mut synced)),
-        (Poll::Pending, Poll::Pending)
-    );
+    assert_eq!((poll(&mut written), poll(&mut synced)), (Poll::Pending, Poll::Pending));
     rig.logs.work();
     assert_eq!(poll(synced), Poll::Ready(Ok(Durability::Synced)));
-    assert_eq!(
-        poll(written),
-        Poll::Ready(Ok(Durability::Synced)),
-        "the group was synced"
-    );
+    assert_eq!(poll(written), Poll::Ready(Ok(Durability::Synced)), "the group was synced");
 }
 
 #[test]
 fn r1_a_written_batch_is_acknowledged_before_its_sync() {
     let rig = Rig::new();
     rig.append(&Batch::of(0));
-    let syncs = |rig: &Rig| {
-        rig.disk
-            .trace()
-            .iter()
-            .filter(|(op, _)| *op == Op::Sync)
-            .count()
-    };
+    let syncs = |rig: &Rig| rig.disk.trace().iter().filter(|(op, _)| *op == Op::Sync).count();
     let before = syncs(&rig);
     let pending = rig.log.append(b"x", ONE, Durability::Written).unwrap();
     rig.logs.work();
     assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Written)));
     assert_eq!(syncs(&rig), before, "nothing was synced yet");
-    assert_eq!(
-        rig.log.bounds(),
-        bounds(0, 1),
-        "consumers do not see it yet"
-    );
+    assert_eq!(rig.log.bounds(), bounds(0, 1), "consumers do not see it yet");
 }
 
 #[test]
 fn one_sync_acknowledges_all_that_wait() {
     let rig = Rig::new();
     rig.append(&Batch::of(0));
-    let syncs = |rig: &Rig| {
-        rig.disk
-            .trace()
-            .iter()
-            .filter(|(op, _)| *op == Op::Sync)
-            .count()
-    };
+    let syncs = |rig: &Rig| rig.disk.trace().iter().filter(|(op, _)| *op == Op::Sync).count();
     let before = syncs(&rig);
-    let pending: Vec<_> = (0..5)
-        .map(|_| rig.log.append(b"x", ONE, Durability::Synced).unwrap())
-        .collect();
+    let pending: Vec<_> =
+        (0..5).map(|_| rig.log.append(b"x", ONE, Durability::Synced).unwrap()).collect();
     rig.logs.work();
-    assert!(
-        pending
-            .into_iter()
-            .all(|p| poll(p) == Poll::Ready(Ok(Durability::Synced)))
-    );
+    assert!(pending.into_iter().all(|p| poll(p) == Poll::Ready(Ok(Durability::Synced))));
     assert_eq!(syncs(&rig), before + 1);
 }
 
 #[test]
 fn r13_a_batch_beyond_the_pending_bytes_is_refused_at_once() {
-    let options = Options {
-        pending_bytes_max: 1000,
-        ..by_hand(small_segments())
-    };
+    let options = Options { pending_bytes_max: 1000, ..by_hand(small_segments()) };
     let rig = Rig::open(&SimDisk::new(), options).unwrap();
     let append = || rig.log.append(&[0; 300], ONE, Durability::Synced);
     let pending = [append().unwrap(), append().unwrap()];
-    assert!(matches!(
-        append(),
-        Err(AppendError::Busy { limit: 1000, .. })
-    ));
+    assert!(matches!(append(), Err(AppendError::Busy { limit: 1000, .. })));
     rig.logs.work();
     assert!(pending.into_iter().all(|p| poll(p).is_ready()));
-    append().unwrap();
+    assert!(append().is_ok());
 }
 
 #[test]
 fn a_batch_over_the_limit_is_refused_with_both_sizes() {
-    let settings = LogSettings {
-        batch_bytes_max: 10,
-        ..small_segments()
-    };
+    let settings = LogSettings { batch_bytes_max: 10, ..small_segments() };
     let rig = Rig::open(&SimDisk::new(), by_hand(settings)).unwrap();
-    let refused = rig
-        .log
-        .append(&[0; 11], ONE, Durability::Synced)
-        .unwrap_err();
-    assert_eq!(
-        refused,
-        AppendError::TooLarge {
-            bytes: 11,
-            limit: 10
-        }
-    );
-    rig.log.append(&[0; 10], ONE, Durability::Synced).unwrap();
+    let refused = rig.log.append(&[0; 11], ONE, Durability::Synced).unwrap_err();
+    assert_eq!(refused, AppendError::TooLarge { bytes: 11, limit: 10 });
+    assert!(rig.log.append(&[0; 10], ONE, Durability::Synced).is_ok());
 }
 
 #[test]
@@ -231,9 +170,7 @@ fn reads_outside_the_log_name_its_bounds() {
     rig.append(&Batch::of(0));
     for offset in [1, 2, u64::MAX].map(Offset::new) {
         let read = rig.log.read(offset, 100);
-        let Err(ReadError::OutOfRange { start, end, .. }) = read else {
-            panic!("{read:?}")
-        };
+        let Err(ReadError::OutOfRange { start, end, .. }) = read else { panic!("{read:?}") };
         assert_eq!((start.get(), end.get()), (0, 1));
     }
 }
@@ -263,12 +200,29 @@ fn a_log_that_was_trimmed_whole_goes_on_at_its_old_end() {
     let end = rig.log.bounds().end;
     assert_eq!(rig.log.trim(end).unwrap(), end);
     assert_eq!(rig.files(".store").len(), 0);
-    for rig in [rig.killed().reopen()] {
-        assert_eq!(rig.log.bounds(), Bounds { start: end, end });
-        assert_eq!(rig.append(&Batch::of(1)), end);
-        let rig = rig.killed();
-        assert_eq!(rig.read_all(), vec![(end, Batch::of(1))]);
-    }
+    let rig = rig.killed().reopen();
+    assert_eq!(rig.log.bounds(), Bounds { start: end, end });
+    assert_eq!(rig.append(&Batch::of(1)), end);
+    let rig = rig.killed();
+    assert_eq!(rig.read_all(), vec![(end, Batch::of(1))]);
+}
+
+/// A segment that has no record yet ends where it begins, below any trim. It was dropped under the
+/// writer's feet, and what was appended next went into a file without a name.
+#[test]
+fn a_trim_leaves_the_empty_active_segment() {
+    let rig = Rig::new();
+    rig.fill(8);
+    // The footer, both headers, then the frame itself.
+    rig.disk.fail(Op::Write, 2, ErrorKind::StorageFull);
+    let refused = rig.log.append(b"x", ONE, Durability::Synced).unwrap();
+    rig.logs.work();
+    assert_eq!(poll(refused), Poll::Ready(Err(AckError::NoSpace)), "its segment is there, empty");
+    let end = rig.log.bounds().end;
+    let rig = rig.reopen();
+    assert_eq!(rig.log.trim(end).unwrap(), end);
+    let base = rig.append(&Batch::of(1));
+    assert_eq!(rig.killed().read_all(), vec![(base, Batch::of(1))]);
 }
 
 #[test]
@@ -276,10 +230,7 @@ fn a_trim_beyond_the_end_changes_nothing() {
     let rig = Rig::new();
     let all = rig.fill(10);
     let beyond = rig.log.bounds().end.plus(1);
-    assert!(matches!(
-        rig.log.trim(beyond),
-        Err(TrimError::BeyondEnd { .. })
-    ));
+    assert!(matches!(rig.log.trim(beyond), Err(TrimError::BeyondEnd { .. })));
     assert_eq!(rig.read_all(), all);
 }
 
@@ -289,15 +240,8 @@ fn a_closed_log_takes_nothing_and_is_closed_once() {
     rig.append(&Batch::of(0));
     let late = rig.log.append(b"x", ONE, Durability::Synced).unwrap();
     rig.logs.close().unwrap();
-    assert_eq!(
-        poll(late),
-        Poll::Ready(Ok(Durability::Synced)),
-        "what was taken is kept"
-    );
-    assert_eq!(
-        rig.log.append(b"x", ONE, Durability::Synced).unwrap_err(),
-        AppendError::Closed
-    );
+    assert_eq!(poll(late), Poll::Ready(Ok(Durability::Synced)), "what was taken is kept");
+    assert_eq!(rig.log.append(b"x", ONE, Durability::Synced).unwrap_err(), AppendError::Closed);
     rig.logs.close().unwrap();
 }
 
@@ -308,12 +252,8 @@ fn r17_a_start_after_a_clean_stop_changes_nothing() {
     rig.logs.close().unwrap();
     let steps = rig.disk.steps();
     let rig = Rig::open(&rig.disk, by_hand(small_segments())).unwrap();
-    let touched: Vec<_> = rig
-        .disk
-        .trace()
-        .into_iter()
-        .skip(usize::try_from(steps).unwrap())
-        .collect();
+    let touched: Vec<_> =
+        rig.disk.trace().into_iter().skip(usize::try_from(steps).unwrap()).collect();
     let harmless = |op: Op| matches!(op, Op::Create | Op::SyncDirectory);
     assert!(touched.iter().all(|(op, _)| harmless(*op)), "{touched:?}");
     assert_eq!(rig.read_all(), all);
@@ -322,11 +262,7 @@ fn r17_a_start_after_a_clean_stop_changes_nothing() {
 #[test]
 fn a_log_without_records_owns_a_directory_and_a_meta_file() {
     let rig = Rig::new();
-    let names: Vec<_> = rig
-        .files("")
-        .iter()
-        .map(|p| p.file_name().unwrap().to_owned())
-        .collect();
+    let names: Vec<_> = rig.files("").iter().map(|p| p.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["meta"]);
 }
 
@@ -349,15 +285,9 @@ fn named_logs_are_apart_and_survive() {
 
 #[test]
 fn more_logs_than_the_limit_are_refused() {
-    let options = Options {
-        logs_max: 2,
-        ..by_hand(small_segments())
-    };
+    let options = Options { logs_max: 2, ..by_hand(small_segments()) };
     let rig = Rig::open(&SimDisk::new(), options).unwrap();
-    let create = |name| {
-        rig.logs
-            .create(&LogName::parse(name).unwrap(), LogOverrides::default())
-    };
+    let create = |name| rig.logs.create(&LogName::parse(name).unwrap(), LogOverrides::default());
     create("a").unwrap();
     assert!(matches!(create("b"), Err(CreateError::TooMany { logs: 2 })));
 }
@@ -375,20 +305,13 @@ fn r14_a_second_owner_is_refused() {
 fn r11_a_full_disk_refuses_appends_and_space_brings_them_back() {
     let rig = Rig::new();
     let mut all = rig.fill(3);
-    let used: u64 = ["", ".store"]
-        .iter()
-        .flat_map(|e| rig.files(e))
-        .map(|_| 0)
-        .sum();
+    let used: u64 = ["", ".store"].iter().flat_map(|e| rig.files(e)).map(|_| 0).sum();
     assert_eq!(used, 0);
     rig.disk.set_capacity(Some(0));
     let mut refused = Vec::new();
     for n in 100..130 {
         let batch = Batch::of(n);
-        match rig
-            .log
-            .append(&batch.payload, batch.records, Durability::Synced)
-        {
+        match rig.log.append(&batch.payload, batch.records, Durability::Synced) {
             Ok(pending) => {
                 let base = pending.base_offset();
                 rig.logs.work();
@@ -404,16 +327,8 @@ fn r11_a_full_disk_refuses_appends_and_space_brings_them_back() {
             }
         }
     }
-    assert_eq!(
-        refused,
-        [AckError::NoSpace],
-        "the first that needs space is told"
-    );
-    assert_eq!(
-        rig.read_all(),
-        all,
-        "reads go on, and nothing refused is there"
-    );
+    assert_eq!(refused, [AckError::NoSpace], "the first that needs space is told");
+    assert_eq!(rig.read_all(), all, "reads go on, and nothing refused is there");
     assert!(!rig.logs.has_failed());
     rig.disk.set_capacity(None);
     let rig = rig.reopen();
@@ -442,13 +357,7 @@ fn fatal_counter() -> (Arc<AtomicUsize>, Options) {
     let on_fatal = Arc::new(move |_: &_| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    (
-        calls,
-        Options {
-            on_fatal,
-            ..by_hand(small_segments())
-        },
-    )
+    (calls, Options { on_fatal, ..by_hand(small_segments()) })
 }
 
 #[test]
@@ -463,19 +372,14 @@ fn r12_after_a_failed_sync_nothing_is_acknowledged_any_more() {
     rig.logs.work();
     assert_eq!(poll(doomed), Poll::Ready(Err(AckError::Failed)));
     assert_eq!(poll(parked), Poll::Ready(Err(Stopped::Failed)));
-    assert_eq!(
-        rig.log.append(b"x", ONE, Durability::Synced).unwrap_err(),
-        AppendError::Failed
-    );
+    assert_eq!(rig.log.append(b"x", ONE, Durability::Synced).unwrap_err(), AppendError::Failed);
     assert_eq!(fatal.load(Ordering::SeqCst), 1);
     assert!(rig.logs.has_failed());
+    rig.logs.work();
+    assert_eq!(rig.read_all(), all, "what failed never becomes visible");
     let steps = rig.disk.steps();
     rig.logs.close().unwrap_err();
-    assert_eq!(
-        rig.disk.steps(),
-        steps,
-        "no checkpoint of a failed log, and no second sync"
-    );
+    assert_eq!(rig.disk.steps(), steps, "no checkpoint of a failed log, and no second sync");
     let after = rig.disk.after_power_cut(varve::log::Tear::LoseAll);
     let rig = Rig::open(&after, by_hand(small_segments())).unwrap();
     assert_eq!(rig.read_all(), all);
@@ -497,10 +401,7 @@ fn r12_a_failed_read_fails_that_read_alone() {
     let rig = Rig::new();
     let all = rig.fill(3);
     rig.disk.fail(Op::Read, 0, ErrorKind::Other);
-    assert!(matches!(
-        rig.log.read(Offset::ZERO, 100),
-        Err(ReadError::Io(_))
-    ));
+    assert!(matches!(rig.log.read(Offset::ZERO, 100), Err(ReadError::Io(_))));
     assert_eq!(rig.read_all(), all);
 }
 
@@ -519,10 +420,7 @@ fn r7_bytes_that_a_failed_sync_left_in_the_cache_are_written_anew_before_they_ar
     let mut all = rig.fill(2);
     rig.disk.fail(Op::Sync, 0, ErrorKind::Other);
     let batch = Batch::of(7);
-    let lost = rig
-        .log
-        .append(&batch.payload, batch.records, Durability::Synced)
-        .unwrap();
+    let lost = rig.log.append(&batch.payload, batch.records, Durability::Synced).unwrap();
     all.push((lost.base_offset(), batch));
     rig.logs.work();
     assert_eq!(poll(lost), Poll::Ready(Err(AckError::Failed)));
@@ -533,12 +431,7 @@ fn r7_bytes_that_a_failed_sync_left_in_the_cache_are_written_anew_before_they_ar
     let rig = Rig::open(&disk, by_hand(small_segments())).unwrap();
     assert_eq!(rig.read_all(), all, "unknown turned out as there");
     let after = disk.after_power_cut(varve::log::Tear::LoseAll);
-    assert_eq!(
-        Rig::open(&after, by_hand(small_segments()))
-            .unwrap()
-            .read_all(),
-        all
-    );
+    assert_eq!(Rig::open(&after, by_hand(small_segments())).unwrap().read_all(), all);
 }
 
 #[test]
@@ -553,10 +446,7 @@ fn r15_append_times_never_go_back_and_a_reopened_log_goes_on_from_the_last() {
                 pending.append_time_us()
             })
             .collect();
-        assert!(
-            times.iter().all(|time| *time >= last) && times.is_sorted(),
-            "{times:?}"
-        );
+        assert!(times.iter().all(|time| *time >= last) && times.is_sorted(), "{times:?}");
         last = *times.last().unwrap();
         rig = rig.reopen();
     }
@@ -564,23 +454,14 @@ fn r15_append_times_never_go_back_and_a_reopened_log_goes_on_from_the_last() {
 
 #[test]
 fn a_segment_rolls_by_age() {
-    let settings = LogSettings {
-        segment_age_max: Some(Duration::ZERO),
-        ..LogSettings::default()
-    };
-    let options = Options {
-        flushers: 1,
-        ..by_hand(settings)
-    };
+    let settings = LogSettings { segment_age_max: Some(Duration::ZERO), ..LogSettings::default() };
+    let options = Options { flushers: 1, ..by_hand(settings) };
     let disk = SimDisk::new();
     let logs = varve::log::Logs::open(Path::new(DATA), Arc::new(disk.clone()), options).unwrap();
     let log = logs.get(DEFAULT_LOG).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while crate::rig::files(&disk, ".store").len() < 2 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the housekeeper rolls about once a second"
-        );
+        assert!(std::time::Instant::now() < deadline, "the housekeeper rolls about once a second");
         crate::rig::wait(log.append(b"x", ONE, Durability::Synced).unwrap()).unwrap();
         std::thread::yield_now();
     }

@@ -19,13 +19,7 @@ struct Block<'a> {
 
 enum Claim<'a> {
     /// Varve's answer, in a line that says whether Casbin gives it too.
-    Answer {
-        shared: bool,
-        subject: &'a str,
-        action: Action,
-        object: &'a str,
-        allowed: bool,
-    },
+    Answer { shared: bool, subject: &'a str, action: Action, object: &'a str, allowed: bool },
     /// Varve refuses the policy with a message that has this in it.
     Refused(&'a str),
     /// What Casbin alone answers; `compare.py` checks it.
@@ -34,24 +28,15 @@ enum Claim<'a> {
 
 #[test]
 fn decisions_equal_those_of_casbin() {
-    let path = env::var_os(CASES_VAR).map_or_else(
-        || committed("sample.txt"),
-        |path| Path::new(&path).to_owned(),
-    );
+    let path = env::var_os(CASES_VAR)
+        .map_or_else(|| committed("sample.txt"), |path| Path::new(&path).to_owned());
     let text = fs::read_to_string(&path).unwrap();
     let (mut asked, mut allowed_count, mut rules_denied) = (0, 0, 0);
     let blocks = blocks(&text);
     for block in &blocks {
         let policy = Policy::parse(&block.policy, &path).unwrap();
         for claim in &block.claims {
-            let Claim::Answer {
-                shared: true,
-                subject,
-                action,
-                object,
-                allowed,
-            } = claim
-            else {
+            let Claim::Answer { shared: true, subject, action, object, allowed } = claim else {
                 panic!("{}: {}: only shared answers", path.display(), block.title);
             };
             let decision = policy.decide(subject, *action, object);
@@ -95,16 +80,7 @@ fn differences_from_casbin_are_those_we_name() {
                     let message = error.to_string();
                     assert!(message.contains(expected), "{}: {message}", block.title);
                 }
-                (
-                    Claim::Answer {
-                        subject,
-                        action,
-                        object,
-                        allowed,
-                        ..
-                    },
-                    Ok(policy),
-                ) => {
+                (Claim::Answer { subject, action, object, allowed, .. }, Ok(policy)) => {
                     let decision = policy.decide(subject, *action, object);
                     assert_eq!(decision.allowed, *allowed, "{}: {decision}", block.title);
                 }
@@ -119,23 +95,14 @@ fn differences_from_casbin_are_those_we_name() {
 }
 
 fn committed(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/casbin")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/casbin").join(name)
 }
 
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(title) = line.strip_prefix("= ") {
-            blocks.push(Block {
-                title,
-                policy: String::new(),
-                claims: Vec::new(),
-            });
+            blocks.push(Block { title, policy: String::new(), claims: Vec::new() });
             continue;
         }
         let block = blocks.last_mut().expect("a title opens the first block");
@@ -155,19 +122,15 @@ fn claim(line: &str) -> Claim<'_> {
     match *fields.as_slice() {
         ["casbin", _, _, _, _] => Claim::Casbin,
         ["refused", message] => Claim::Refused(message),
-        [
-            side @ ("both" | "varve"),
-            subject,
-            action,
-            object,
-            answer @ ("allow" | "deny"),
-        ] => Claim::Answer {
-            shared: side == "both",
-            subject,
-            action: action.parse().expect("an action"),
-            object,
-            allowed: answer == "allow",
-        },
+        [side @ ("both" | "varve"), subject, action, object, answer @ ("allow" | "deny")] => {
+            Claim::Answer {
+                shared: side == "both",
+                subject,
+                action: action.parse().expect("an action"),
+                object,
+                allowed: answer == "allow",
+            }
+        }
         _ => panic!("no claim: {line:?}"),
     }
 }

@@ -26,10 +26,7 @@ impl Witness {
     fn append(&mut self, rig: &Rig, n: u64, level: Durability) -> Option<(u64, Pending)> {
         let batch = Batch::of(n);
         self.attempted.insert(n, batch.clone());
-        rig.log
-            .append(&batch.payload, batch.records, level)
-            .ok()
-            .map(|pending| (n, pending))
+        rig.log.append(&batch.payload, batch.records, level).ok().map(|pending| (n, pending))
     }
 
     fn settle(&mut self, rig: &Rig, pending: impl IntoIterator<Item = Option<(u64, Pending)>>) {
@@ -53,15 +50,8 @@ impl Witness {
     fn check(&self, rig: &Rig, what: &str) {
         let Bounds { start, end } = rig.log.bounds();
         assert!(!rig.log.is_damaged(), "{what}: nothing was damaged");
-        assert!(
-            start >= self.trim_answered && start <= self.trim_asked,
-            "{what}: start {start}"
-        );
-        assert!(
-            end >= self.seen_end,
-            "{what}: consumers saw {}, now {end}",
-            self.seen_end
-        );
+        assert!(start >= self.trim_answered && start <= self.trim_asked, "{what}: start {start}");
+        assert!(end >= self.seen_end, "{what}: consumers saw {}, now {end}", self.seen_end);
         let found = rig.read_all();
         let mut next = start;
         for (base, batch) in &found {
@@ -75,9 +65,7 @@ impl Witness {
         }
         assert_eq!(next, end, "{what}: all of it can be read");
         for (n, base) in self.acknowledged.iter().filter(|(_, base)| *base >= start) {
-            let held = found
-                .iter()
-                .any(|(b, batch)| b == base && batch.number() == *n);
+            let held = found.iter().any(|(b, batch)| b == base && batch.number() == *n);
             assert!(held, "{what}: batch {n} at {base} was acknowledged");
         }
     }
@@ -93,9 +81,7 @@ fn script(disk: &SimDisk, witness: &mut Witness) {
         rig.logs.work();
         witness.settle(&rig, [one]);
     }
-    let group: Vec<_> = (20..26)
-        .map(|n| witness.append(&rig, n, Durability::Synced))
-        .collect();
+    let group: Vec<_> = (20..26).map(|n| witness.append(&rig, n, Durability::Synced)).collect();
     rig.logs.work();
     witness.settle(&rig, group);
     // Two groups at once: one is in the kernel when the next is appended.
@@ -129,10 +115,7 @@ fn check_after(disk: &SimDisk, witness: &Witness, tear: Tear, what: &str) {
         .unwrap_or_else(|e| panic!("{what}: a start fails: {e:?}"));
     witness.check(&rig, what);
     let found = rig.read_all();
-    let more = Batch {
-        payload: vec![0xee; 40],
-        records: NonZeroU32::MIN,
-    };
+    let more = Batch { payload: vec![0xee; 40], records: NonZeroU32::MIN };
     let base = rig.append(&more);
     let again = after.after_power_cut(Tear::LoseAll);
     let rig = Rig::open(&again, by_hand(small_segments())).unwrap();
@@ -155,12 +138,7 @@ fn r1_to_r8_hold_after_a_cut_behind_every_call() {
         script(&disk, &mut witness);
         let random = (0..16).map(|seed| Tear::Random(step * 16 + seed));
         for tear in [Tear::LoseAll, Tear::KeepAll].into_iter().chain(random) {
-            check_after(
-                &disk,
-                &witness,
-                tear,
-                &format!("cut after call {step}, {tear:?}"),
-            );
+            check_after(&disk, &witness, tear, &format!("cut after call {step}, {tear:?}"));
             cases += 1;
         }
     }
@@ -172,21 +150,13 @@ fn r1_to_r8_hold_when_several_threads_append_while_the_power_goes() {
     let mut cases = 0;
     for step in (20..400).step_by(7) {
         let disk = SimDisk::new();
-        let options = varve::log::Options {
-            flushers: 2,
-            ..by_hand(small_segments())
-        };
+        let options = varve::log::Options { flushers: 2, ..by_hand(small_segments()) };
         let rig = Rig::open(&disk, options).unwrap();
         disk.cut_power_after(disk.steps() + step);
         let witness = append_from_threads(&rig);
         drop(rig);
         for tear in [Tear::LoseAll, Tear::KeepAll, Tear::Random(step)] {
-            check_after(
-                &disk,
-                &witness,
-                tear,
-                &format!("threads, cut {step} calls on, {tear:?}"),
-            );
+            check_after(&disk, &witness, tear, &format!("threads, cut {step} calls on, {tear:?}"));
             cases += 1;
         }
     }
@@ -217,11 +187,7 @@ fn append_from_threads(rig: &Rig) -> Witness {
                 mine
             })
         };
-        [0, 1000, 2000]
-            .map(spawn)
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        [0, 1000, 2000].map(spawn).into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let mut all = Witness::default();
     for mut one in results {

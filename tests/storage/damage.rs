@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use varve::log::{
-    AppendError, Bounds, Disk as _, Durability, Offset, OpenError, Options, ReadError, SimDisk, Tear,
+    AppendError, Bounds, Disk as _, Durability, Offset, OpenError, Options, ReadError, SimDisk,
+    Tear,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -339,7 +340,8 @@ fn noise_for_a_store_is_damage_and_not_a_crash() {
     let (disk, all) = closed_log();
     for path in files(&disk, ".store") {
         let copy = disk.after_power_cut(Tear::KeepAll);
-        let noise: Vec<u8> = (0..5000_u64).map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()[1]).collect();
+        let noise: Vec<u8> =
+            (0..5000_u64).map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()[1]).collect();
         copy.damage(&path, &noise).unwrap();
         let rig = open(&copy);
         let seen = look(&rig, &all, Offset::new(u64::MAX), "noise");
@@ -350,8 +352,10 @@ fn noise_for_a_store_is_damage_and_not_a_crash() {
 
 /// Every file below the data directory with its bytes.
 fn snapshot(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut all: Vec<_> =
-        files(disk, "").into_iter().map(|path| (path.clone(), disk.bytes(&path).unwrap())).collect();
+    let mut all: Vec<_> = files(disk, "")
+        .into_iter()
+        .map(|path| (path.clone(), disk.bytes(&path).unwrap()))
+        .collect();
     all.sort();
     all
 }

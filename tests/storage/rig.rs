@@ -17,21 +17,12 @@ pub const DATA: &str = "/data";
 
 /// Three index entries and a rest that is no entry; stores of a few frames.
 pub fn small_segments() -> LogSettings {
-    LogSettings {
-        segment_bytes_max: 4096,
-        index_bytes_max: 12 * 8 + 7,
-        ..LogSettings::default()
-    }
+    LogSettings { segment_bytes_max: 4096, index_bytes_max: 12 * 8 + 7, ..LogSettings::default() }
 }
 
 /// Options for a log whose flusher is the test.
 pub fn by_hand(defaults: LogSettings) -> Options {
-    Options {
-        flushers: 0,
-        min_free_bytes: 0,
-        defaults,
-        ..Options::default()
-    }
+    Options { flushers: 0, min_free_bytes: 0, defaults, ..Options::default() }
 }
 
 /// The log `default` of a data directory on a simulated disk.
@@ -50,11 +41,7 @@ impl Rig {
     pub fn open(disk: &SimDisk, options: Options) -> Result<Self, OpenError> {
         let logs = Logs::open(Path::new(DATA), Arc::new(disk.clone()), options)?;
         let log = logs.get(DEFAULT_LOG).unwrap();
-        Ok(Self {
-            disk: disk.clone(),
-            logs,
-            log,
-        })
+        Ok(Self { disk: disk.clone(), logs, log })
     }
 
     /// Ends this server and opens the directory anew with the same small segments.
@@ -71,10 +58,7 @@ impl Rig {
 
     /// Appends one batch and flushes it; it must be acknowledged as synced.
     pub fn append(&self, batch: &Batch) -> Offset {
-        let pending = self
-            .log
-            .append(&batch.payload, batch.records, Durability::Synced)
-            .unwrap();
+        let pending = self.log.append(&batch.payload, batch.records, Durability::Synced).unwrap();
         let base = pending.base_offset();
         self.logs.work();
         assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Synced)));
@@ -83,10 +67,7 @@ impl Rig {
 
     /// Appends `n` batches of different sizes, each synced.
     pub fn fill(&self, n: u64) -> Vec<(Offset, Batch)> {
-        (0..n)
-            .map(Batch::of)
-            .map(|batch| (self.append(&batch), batch))
-            .collect()
+        (0..n).map(Batch::of).map(|batch| (self.append(&batch), batch)).collect()
     }
 
     pub fn read_all(&self) -> Vec<(Offset, Batch)> {

@@ -131,7 +131,10 @@ impl File for OsFile {
 
     fn map(&self, bytes: u64) -> io::Result<Box<dyn Map>> {
         if self.file_bytes()? < bytes {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "the file is shorter than its map"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "the file is shorter than its map",
+            ));
         }
         let raw = MmapOptions::new().len(narrow(bytes)).map_raw(&self.0)?;
         Ok(Box::new(OsMap { raw }))

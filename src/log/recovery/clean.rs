@@ -29,8 +29,12 @@ pub(super) fn open(
         file: None,
         checkpoint: None,
     };
-    let Some(&last) = site.bases.last() else { return Ok(Some(recovered)) };
-    let Some(store) = open_store(site, last)? else { return Ok(None) };
+    let Some(&last) = site.bases.last() else {
+        return Ok(Some(recovered));
+    };
+    let Some(store) = open_store(site, last)? else {
+        return Ok(None);
+    };
     if last != mark.base || !ends_as_marked(&store, &mark)? {
         return Ok(None);
     }
@@ -49,9 +53,11 @@ pub(super) fn open_store(site: &Site<'_>, base: Offset) -> Result<Option<Store>,
     match Store::open(&*site.engine.disk, &path, site.meta.id, base) {
         Ok(store) => Ok(Some(store)),
         Err(StoreFault::Header) => Ok(None),
-        Err(StoreFault::Newer(found)) => {
-            Err(OpenError::NewerFormat { path, found, supported: format!("version {FORMAT_VERSION}") })
-        }
+        Err(StoreFault::Newer(found)) => Err(OpenError::NewerFormat {
+            path,
+            found,
+            supported: format!("version {FORMAT_VERSION}"),
+        }),
         Err(StoreFault::Io(e)) => Err(e.into()),
     }
 }
@@ -68,7 +74,9 @@ pub(super) fn ends_as_marked(store: &Store, mark: &Mark) -> Result<bool, OpenErr
         return Ok(mark.position == wide(STORE_HEADER_BYTES) && mark.durable_end == mark.base);
     }
     let mut scan = Scan::verified(store, mark.last_frame_at)?;
-    let Found::Frame { position, header, intact: true } = scan.next()? else { return Ok(false) };
+    let Found::Frame { position, header, intact: true } = scan.next()? else {
+        return Ok(false);
+    };
     let end = position + wide(header.frame_bytes());
     Ok(end == mark.position && header.next_offset() == mark.durable_end)
 }

@@ -110,7 +110,8 @@ fn read_meta(
         if meta.name == *name {
             return Ok(meta);
         }
-        let what = format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());
+        let what =
+            format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     }
     let id = bases.iter().find_map(|base| stored_id(engine, directory, *base));
@@ -142,7 +143,9 @@ fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
     let stale = list.iter().filter(|file| {
         let store_below = names::store_base(file).is_some_and(|base| base < site.start);
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
-        store_below || index_alone || matches!(file.as_str(), "next.store" | "next.index" | "meta.new")
+        store_below
+            || index_alone
+            || matches!(file.as_str(), "next.store" | "next.index" | "meta.new")
     });
     let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
     let engine = site.engine;

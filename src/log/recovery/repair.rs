@@ -43,10 +43,12 @@ pub(super) fn open(
     if let Some(&(from, _, n)) = verdict.damage.first() {
         report(site, &verdict);
         if site.engine.options.strict {
-            let path = survey.stores.get(n).map_or(site.directory.to_owned(), |s| {
-                names::store(site.directory, s.base)
-            });
-            let what = "acknowledged records are missing or do not match their checksums".to_owned();
+            let path = survey
+                .stores
+                .get(n)
+                .map_or(site.directory.to_owned(), |s| names::store(site.directory, s.base));
+            let what =
+                "acknowledged records are missing or do not match their checksums".to_owned();
             let log = site.meta.name.as_str().to_owned();
             return Err(OpenError::Damaged { log, from, path, what });
         }
@@ -151,7 +153,9 @@ fn report(site: &Site<'_>, verdict: &Verdict) {
 /// durable before anyone is served.
 fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), OpenError> {
     for (n, surveyed) in survey.stores.iter().take(kept).enumerate() {
-        let (Some(store), Some(from)) = (&surveyed.store, surveyed.unsure_from) else { continue };
+        let (Some(store), Some(from)) = (&surveyed.store, surveyed.unsure_from) else {
+            continue;
+        };
         let is_tail = n + 1 == kept && !surveyed.sealed;
         let to = if is_tail { end.position } else { store.file_bytes()? };
         rewrite(store, from, to)?;
@@ -163,7 +167,10 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
     let dropped: Vec<&Surveyed> = survey.stores.iter().skip(kept).collect();
     for surveyed in &dropped {
         let path = names::store(site.directory, surveyed.base);
-        log::warn!("event=store_dropped log={} path={path:?} reason=unacknowledged", site.meta.name);
+        log::warn!(
+            "event=store_dropped log={} path={path:?} reason=unacknowledged",
+            site.meta.name
+        );
     }
     let paths = dropped.iter().flat_map(|surveyed| {
         [names::store(site.directory, surveyed.base), names::index(site.directory, surveyed.base)]

@@ -1,7 +1,7 @@
 //! Looks at a log's stores and says what is valid, without changing anything.
 
-use super::clean::{ends_as_marked, open_store};
 use super::Site;
+use super::clean::{ends_as_marked, open_store};
 use crate::log::checkpoint::{Checkpoint, Mark};
 use crate::log::error::OpenError;
 use crate::log::frame::FrameHeader;
@@ -65,7 +65,9 @@ pub(super) fn survey(
         let marked = checkpoint.is_some().then_some(mark);
         let surveyed = match open_store(site, base)? {
             Some(store) => survey.look_at(base, next, store, marked)?,
-            None => Surveyed { base, store: None, sealed: false, pieces: vec![], unsure_from: None },
+            None => {
+                Surveyed { base, store: None, sealed: false, pieces: vec![], unsure_from: None }
+            }
         };
         survey.stores.push(surveyed);
     }
@@ -80,7 +82,8 @@ impl Survey {
         store: Store,
         marked: Option<Mark>,
     ) -> Result<Surveyed, OpenError> {
-        let begin = Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
+        let begin =
+            Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
         let footer = store.footer()?;
         if let Some(footer) = footer {
             self.durable_end = self.durable_end.max(footer.end);
@@ -98,7 +101,13 @@ impl Survey {
                     ..begin
                 };
                 let pieces = vec![Piece { from: base, mark, after_break: false }];
-                return Ok(Surveyed { base, store: Some(store), sealed: true, pieces, unsure_from: None });
+                return Ok(Surveyed {
+                    base,
+                    store: Some(store),
+                    sealed: true,
+                    pieces,
+                    unsure_from: None,
+                });
             }
         }
         let known = match marked.filter(|mark| mark.base == base) {

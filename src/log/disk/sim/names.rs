@@ -156,7 +156,8 @@ fn apply(tree: &mut Tree, change: &Change) -> bool {
                 tree.keys().filter(|path| path.starts_with(from)).cloned().collect();
             for path in &moved {
                 if let (Some(node), Ok(below)) = (tree.remove(path), path.strip_prefix(from)) {
-                    let target = if below.as_os_str().is_empty() { to.clone() } else { to.join(below) };
+                    let target =
+                        if below.as_os_str().is_empty() { to.clone() } else { to.join(below) };
                     tree.insert(target, node);
                 }
             }
