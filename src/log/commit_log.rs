@@ -531,3 +531,33 @@ impl fmt::Debug for Log {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::{Op, SimDisk};
+    use crate::log::logs::{DEFAULT_LOG, Logs};
+    use crate::log::settings::Options;
+
+    /// A timer that was set before a sync failed used to sync again, and that sync succeeded.
+    #[test]
+    fn r12_a_timer_that_fires_after_a_failed_sync_does_nothing() {
+        let disk = SimDisk::new();
+        let options = Options { flushers: 0, min_free_bytes: 0, ..Options::default() };
+        let logs = Logs::open(Path::new("/d"), Arc::new(disk.clone()), options).unwrap();
+        let log = logs.get(DEFAULT_LOG).unwrap();
+        for level in [Durability::Written, Durability::Synced] {
+            if level == Durability::Synced {
+                disk.fail(Op::Sync, 0, std::io::ErrorKind::Other);
+            }
+            let _pending = log.append(b"x", NonZeroU32::MIN, level).unwrap();
+            logs.work();
+        }
+        assert!(logs.has_failed());
+        let steps = disk.steps();
+        log.sync_due();
+        logs.work();
+        assert_eq!(disk.steps(), steps, "nothing is written or synced");
+        assert_eq!(log.bounds().end, Offset::ZERO);
+    }
+}

@@ -68,8 +68,16 @@ impl Content {
 
     pub(super) fn sync(&mut self) {
         self.pull_map();
-        self.durable = self.visible.clone();
-        self.dirty.clear();
+        self.durable.resize(self.visible.len(), 0);
+        // Only what is dirty is written: pages that a failed sync left clean stay lost.
+        for sector in std::mem::take(&mut self.dirty) {
+            let range = sector_range(sector, self.visible.len());
+            if let (Some(to), Some(from)) =
+                (self.durable.get_mut(range.clone()), self.visible.get(range))
+            {
+                to.copy_from_slice(from);
+            }
+        }
     }
 
     /// A failed sync: the pages look clean from then on, whatever reached the disk.
