@@ -44,10 +44,7 @@ impl FromStr for Action {
         Self::ALL
             .into_iter()
             .find(|action| action.as_str() == given)
-            .ok_or_else(|| UnknownAction {
-                given: given.to_owned(),
-                nearest: nearest(given),
-            })
+            .ok_or_else(|| UnknownAction { given: given.to_owned(), nearest: nearest(given) })
     }
 }
 
@@ -83,9 +80,7 @@ fn edits(from: &str, to: &str) -> usize {
         let mut left = deleted + 1;
         let mut next = vec![left];
         for ((to_char, diagonal), above) in to.chars().zip(&row).zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(from_char != to_char))
-                .min(above + 1)
-                .min(left + 1);
+            left = (diagonal + usize::from(from_char != to_char)).min(above + 1).min(left + 1);
             next.push(left);
         }
         row = next;
@@ -107,9 +102,7 @@ mod tests {
 
     #[test]
     fn names_are_exact() {
-        for given in [
-            "", "*", "Produce", "CONSUME", " admin", "admin ", "producer", "prod",
-        ] {
+        for given in ["", "*", "Produce", "CONSUME", " admin", "admin ", "producer", "prod"] {
             assert!(given.parse::<Action>().is_err(), "{given:?}");
         }
     }

@@ -86,14 +86,8 @@ mod tests {
 
     #[test]
     fn quotes_keep_commas_blanks_and_doubled_quotes() {
-        assert_eq!(
-            split(r#"p, "Acme, Inc." , b"#).unwrap(),
-            ["p", "Acme, Inc.", "b"]
-        );
-        assert_eq!(
-            split(r#"p," a ""b"" ",c"#).unwrap(),
-            ["p", r#" a "b" "#, "c"]
-        );
+        assert_eq!(split(r#"p, "Acme, Inc." , b"#).unwrap(), ["p", "Acme, Inc.", "b"]);
+        assert_eq!(split(r#"p," a ""b"" ",c"#).unwrap(), ["p", r#" a "b" "#, "c"]);
         assert_eq!(split(r#""""""#).unwrap(), ["\""]);
         assert_eq!(split(r#" "a" "#).unwrap(), ["a"]);
     }

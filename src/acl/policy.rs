@@ -38,24 +38,15 @@ impl Policy {
     ///
     /// `Read` if the file cannot be read, `Line` for its first line that is wrong.
     pub fn load(path: &Path) -> Result<Self, AclError> {
-        let bytes = fs::read(path).map_err(|source| AclError::Read {
-            path: path.into(),
-            source,
-        })?;
+        let bytes =
+            fs::read(path).map_err(|source| AclError::Read { path: path.into(), source })?;
         match str::from_utf8(&bytes) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
-                let newlines = bytes
-                    .iter()
-                    .take(error.valid_up_to())
-                    .filter(|byte| **byte == b'\n')
-                    .count();
+                let newlines =
+                    bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
                 let line = u32::try_from(newlines + 1).unwrap_or(u32::MAX);
-                Err(AclError::Line {
-                    path: path.into(),
-                    line,
-                    fault: Fault::NotUtf8,
-                })
+                Err(AclError::Line { path: path.into(), line, fault: Fault::NotUtf8 })
             }
         }
     }
@@ -79,11 +70,7 @@ impl Policy {
                 Ok(Some(Row::Membership { member, role })) => roles.add(member, role),
                 Err(fault) => Err(fault),
             };
-            added.map_err(|fault| AclError::Line {
-                path: path.into(),
-                line,
-                fault,
-            })?;
+            added.map_err(|fault| AclError::Line { path: path.into(), line, fault })?;
         }
         let rules_of = own
             .keys()
@@ -102,14 +89,8 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, subject: &str, action: Action, object: &str) -> Decision<'_> {
         let rules = self.rules_of.get(subject).map_or(&[][..], |rules| rules);
-        let rule = rules
-            .iter()
-            .find(|rule| rule.applies(action, object))
-            .map(Arc::as_ref);
-        Decision {
-            allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow),
-            rule,
-        }
+        let rule = rules.iter().find(|rule| rule.applies(action, object)).map(Arc::as_ref);
+        Decision { allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow), rule }
     }
 
     /// Whether `subject` may do `action` to `object`: `decide` without the reason.
@@ -136,12 +117,8 @@ fn resolve(
     roles: &Roles,
 ) -> Box<[Arc<Rule>]> {
     let held = roles.held_by(subject);
-    let mut rules: Vec<Arc<Rule>> = held
-        .into_iter()
-        .filter_map(|name| own.get(name))
-        .flatten()
-        .cloned()
-        .collect();
+    let mut rules: Vec<Arc<Rule>> =
+        held.into_iter().filter_map(|name| own.get(name)).flatten().cloned().collect();
     rules.sort_by_key(|rule| (rule.effect(), rule.line()));
     rules.into()
 }

@@ -30,15 +30,9 @@ impl Roles {
         }
         let links = height(&self.members_of, &member) + 1 + height(&self.roles_of, &role);
         if links > LINKS_MAX {
-            return Err(Fault::TooDeep {
-                links,
-                links_max: LINKS_MAX,
-            });
+            return Err(Fault::TooDeep { links, links_max: LINKS_MAX });
         }
-        self.members_of
-            .entry(role.clone())
-            .or_default()
-            .insert(member.clone());
+        self.members_of.entry(role.clone()).or_default().insert(member.clone());
         self.roles_of.entry(member).or_default().insert(role);
         Ok(())
     }
@@ -66,10 +60,7 @@ impl Roles {
         while last != to {
             let above = self.roles_of.get(last).into_iter().flatten();
             // With no circles yet, a role that holds `to` is always one step nearer to it.
-            let Some(next) = above
-                .into_iter()
-                .find(|role| self.held_by(role).contains(to))
-            else {
+            let Some(next) = above.into_iter().find(|role| self.held_by(role).contains(to)) else {
                 break;
             };
             chain.push(next.clone());
@@ -92,12 +83,7 @@ fn height(edges: &Edges, from: &str) -> usize {
 
 /// All that is exactly one edge away from `level`.
 fn step<'a>(edges: &'a Edges, level: &BTreeSet<&str>) -> BTreeSet<&'a str> {
-    level
-        .iter()
-        .filter_map(|name| edges.get(*name))
-        .flatten()
-        .map(String::as_str)
-        .collect()
+    level.iter().filter_map(|name| edges.get(*name)).flatten().map(String::as_str).collect()
 }
 
 #[cfg(test)]
@@ -118,9 +104,7 @@ mod tests {
 
     /// Memberships `n0 -> n1 -> ...`, from number `first` to number `last`.
     fn line(first: usize, last: usize) -> Vec<(String, String)> {
-        (first..last)
-            .map(|n| (format!("n{n}"), format!("n{}", n + 1)))
-            .collect()
+        (first..last).map(|n| (format!("n{n}"), format!("n{}", n + 1))).collect()
     }
 
     #[test]
@@ -135,13 +119,7 @@ mod tests {
 
     #[test]
     fn a_circle_is_refused_and_shown() {
-        let mut roles = roles(&[
-            ("a", "b"),
-            ("b", "away"),
-            ("b", "c"),
-            ("c", "d"),
-            ("away", "z"),
-        ]);
+        let mut roles = roles(&[("a", "b"), ("b", "away"), ("b", "c"), ("c", "d"), ("away", "z")]);
         for (member, role, chain) in [
             ("a", "a", vec!["a", "a"]),
             ("b", "a", vec!["b", "a", "b"]),
@@ -151,9 +129,7 @@ mod tests {
             let fault = add(&mut roles, member, role);
             assert_eq!(
                 fault,
-                Err(Fault::Cycle {
-                    chain: chain.into_iter().map(str::to_owned).collect()
-                })
+                Err(Fault::Cycle { chain: chain.into_iter().map(str::to_owned).collect() })
             );
         }
         add(&mut roles, "a", "d").expect("the refused memberships left nothing behind");
@@ -165,10 +141,7 @@ mod tests {
         for (member, role) in line(0, 8) {
             roles.add(member, role).unwrap();
         }
-        let too_deep = Err(Fault::TooDeep {
-            links: 9,
-            links_max: 8,
-        });
+        let too_deep = Err(Fault::TooDeep { links: 9, links_max: 8 });
         assert_eq!(add(&mut roles, "n8", "n9"), too_deep);
         assert_eq!(add(&mut roles, "new", "n0"), too_deep);
         assert_eq!(add(&mut roles, "new", "n1"), Ok(()));
@@ -182,13 +155,7 @@ mod tests {
         for (member, role) in line(0, 4).into_iter().chain(line(5, 9)) {
             roles.add(member, role).unwrap();
         }
-        assert_eq!(
-            add(&mut roles, "n4", "n5"),
-            Err(Fault::TooDeep {
-                links: 9,
-                links_max: 8
-            })
-        );
+        assert_eq!(add(&mut roles, "n4", "n5"), Err(Fault::TooDeep { links: 9, links_max: 8 }));
         assert_eq!(add(&mut roles, "n3", "n5"), Ok(()));
     }
 
@@ -199,13 +166,7 @@ mod tests {
             roles.add(member, role).unwrap();
         }
         add(&mut roles, "n0", "n8").unwrap();
-        assert_eq!(
-            add(&mut roles, "n8", "top"),
-            Err(Fault::TooDeep {
-                links: 9,
-                links_max: 8
-            })
-        );
+        assert_eq!(add(&mut roles, "n8", "top"), Err(Fault::TooDeep { links: 9, links_max: 8 }));
     }
 
     #[test]
@@ -220,18 +181,11 @@ mod tests {
         let mut roles = Roles::default();
         for floor in 0..8 {
             for (member, role) in (0..144).map(|n| (n / 12, n % 12)) {
-                add(
-                    &mut roles,
-                    &format!("{floor}-{member}"),
-                    &format!("{}-{role}", floor + 1),
-                )
-                .unwrap();
+                add(&mut roles, &format!("{floor}-{member}"), &format!("{}-{role}", floor + 1))
+                    .unwrap();
             }
         }
         assert_eq!(roles.held_by("0-0").len(), 1 + 8 * 12);
-        assert!(matches!(
-            add(&mut roles, "8-0", "0-0"),
-            Err(Fault::Cycle { .. })
-        ));
+        assert!(matches!(add(&mut roles, "8-0", "0-0"), Err(Fault::Cycle { .. })));
     }
 }

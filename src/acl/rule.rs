@@ -84,22 +84,13 @@ impl Pattern {
             None => (given, false),
         };
         if stem.contains('*') {
-            return Err(Fault::ObjectStar {
-                given: given.to_owned(),
-            });
+            return Err(Fault::ObjectStar { given: given.to_owned() });
         }
         if !is_log_name_start(stem) || (stem.is_empty() && !is_prefix) {
             let given = given.to_owned();
-            return Err(Fault::ObjectName {
-                given,
-                bytes_max: OBJECT_BYTES_MAX,
-            });
+            return Err(Fault::ObjectName { given, bytes_max: OBJECT_BYTES_MAX });
         }
-        Ok(if is_prefix {
-            Self::Prefix(stem.into())
-        } else {
-            Self::Exact(stem.into())
-        })
+        Ok(if is_prefix { Self::Prefix(stem.into()) } else { Self::Exact(stem.into()) })
     }
 
     fn matches(&self, object: &str) -> bool {
@@ -136,10 +127,7 @@ fn rule(line: u32, text: &str, fields: &[&str]) -> Result<Row, Fault> {
         [subject, object, action] => (subject, object, action, "allow"),
         [subject, object, action, effect] => (subject, object, action, effect),
         _ => {
-            return Err(Fault::FieldCount {
-                found: fields.len() + 1,
-                form: RULE_FORM,
-            });
+            return Err(Fault::FieldCount { found: fields.len() + 1, form: RULE_FORM });
         }
     };
     let subject = name("subject", subject)?;
@@ -155,9 +143,7 @@ fn rule(line: u32, text: &str, fields: &[&str]) -> Result<Row, Fault> {
             "allow" => Effect::Allow,
             "deny" => Effect::Deny,
             other => {
-                return Err(Fault::Effect {
-                    given: other.to_owned(),
-                });
+                return Err(Fault::Effect { given: other.to_owned() });
             }
         },
     };
@@ -166,25 +152,17 @@ fn rule(line: u32, text: &str, fields: &[&str]) -> Result<Row, Fault> {
 
 fn membership(fields: &[&str]) -> Result<Row, Fault> {
     match *fields {
-        [member, role] => Ok(Row::Membership {
-            member: name("member", member)?,
-            role: name("role", role)?,
-        }),
-        _ => Err(Fault::FieldCount {
-            found: fields.len() + 1,
-            form: MEMBERSHIP_FORM,
-        }),
+        [member, role] => {
+            Ok(Row::Membership { member: name("member", member)?, role: name("role", role)? })
+        }
+        _ => Err(Fault::FieldCount { found: fields.len() + 1, form: MEMBERSHIP_FORM }),
     }
 }
 
 /// Accepts what a certificate's subject can be, without stars.
 fn name(what: &'static str, given: &str) -> Result<String, Fault> {
     if !(1..=NAME_BYTES_MAX).contains(&given.len()) {
-        return Err(Fault::NameLength {
-            what,
-            bytes: given.len(),
-            bytes_max: NAME_BYTES_MAX,
-        });
+        return Err(Fault::NameLength { what, bytes: given.len(), bytes_max: NAME_BYTES_MAX });
     }
     let given = given.to_owned();
     if !given.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -199,9 +177,7 @@ fn name(what: &'static str, given: &str) -> Result<String, Fault> {
 /// Whether a log's name can start with `stem`, or be it. Internal logs start with `_`.
 fn is_log_name_start(stem: &str) -> bool {
     stem.len() <= OBJECT_BYTES_MAX
-        && stem
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        && stem.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
         && !stem.starts_with(['.', '-'])
         && !stem.contains("..")
 }

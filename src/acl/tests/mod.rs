@@ -39,12 +39,7 @@ fn answer(policy: &Policy, subject: &str, action: Action, object: &str) -> Strin
 
 #[test]
 fn a_policy_without_rules_denies_everything() {
-    for text in [
-        "",
-        "\n\n",
-        "# p, alice, orders, produce\n",
-        "g, alice, writers\n",
-    ] {
+    for text in ["", "\n\n", "# p, alice, orders, produce\n", "g, alice, writers\n"] {
         for action in Action::ALL {
             assert!(!policy(text).permits("alice", action, "orders"), "{text:?}");
         }
@@ -55,60 +50,20 @@ fn a_policy_without_rules_denies_everything() {
 fn the_deciding_line_is_named() {
     let policy = policy(SAMPLE);
     for (subject, action, object, expected) in [
-        (
-            "alice",
-            Action::Produce,
-            "orders.eu",
-            "allowed by line 2: p, writers, orders.*, produce",
-        ),
+        ("alice", Action::Produce, "orders.eu", "allowed by line 2: p, writers, orders.*, produce"),
         (
             "alice",
             Action::Produce,
             "orders.audit",
             "denied by line 3: p, writers, orders.audit, produce, deny",
         ),
-        (
-            "alice",
-            Action::Consume,
-            "any",
-            "allowed by line 4: p, readers, *, consume, allow",
-        ),
-        (
-            "alice",
-            Action::Admin,
-            "orders.eu",
-            "denied: no rule applies",
-        ),
-        (
-            "bob",
-            Action::Consume,
-            "secrets",
-            "denied by line 9: p, bob, secrets, *, deny",
-        ),
-        (
-            "bob",
-            Action::Consume,
-            "orders.eu",
-            "allowed by line 4: p, readers, *, consume, allow",
-        ),
-        (
-            "bob",
-            Action::Produce,
-            "orders.eu",
-            "denied: no rule applies",
-        ),
-        (
-            "root",
-            Action::Admin,
-            "secrets",
-            "allowed by line 10: p, root, *, *",
-        ),
-        (
-            "carol",
-            Action::Consume,
-            "orders.eu",
-            "denied: no rule applies",
-        ),
+        ("alice", Action::Consume, "any", "allowed by line 4: p, readers, *, consume, allow"),
+        ("alice", Action::Admin, "orders.eu", "denied: no rule applies"),
+        ("bob", Action::Consume, "secrets", "denied by line 9: p, bob, secrets, *, deny"),
+        ("bob", Action::Consume, "orders.eu", "allowed by line 4: p, readers, *, consume, allow"),
+        ("bob", Action::Produce, "orders.eu", "denied: no rule applies"),
+        ("root", Action::Admin, "secrets", "allowed by line 10: p, root, *, *"),
+        ("carol", Action::Consume, "orders.eu", "denied: no rule applies"),
     ] {
         assert_eq!(
             answer(&policy, subject, action, object),
@@ -124,10 +79,7 @@ fn a_decision_carries_the_rule() {
     let decision = policy.decide("alice", Action::Produce, "orders.eu");
     assert!(decision.allowed);
     let rule = decision.rule.unwrap();
-    assert_eq!(
-        (rule.line(), rule.text()),
-        (2, "p, writers, orders.*, produce")
-    );
+    assert_eq!((rule.line(), rule.text()), (2, "p, writers, orders.*, produce"));
     let decision = policy.decide("alice", Action::Produce, "orders.audit");
     assert!(!decision.allowed);
     assert_eq!(decision.rule.unwrap().line(), 3);
@@ -139,22 +91,12 @@ fn a_decision_carries_the_rule() {
 fn deny_wins_wherever_it_stands() {
     let allow = "p, alice, orders, produce, allow\n";
     let deny = "p, alice, orders, produce, deny\n";
-    for text in [
-        format!("{allow}{deny}"),
-        format!("{deny}{allow}"),
-        format!("{allow}{deny}{allow}"),
-    ] {
+    for text in
+        [format!("{allow}{deny}"), format!("{deny}{allow}"), format!("{allow}{deny}{allow}")]
+    {
         let policy = policy(&text);
-        assert!(
-            !policy.permits("alice", Action::Produce, "orders"),
-            "{text}"
-        );
-        assert!(
-            policy
-                .decide("alice", Action::Produce, "orders")
-                .rule
-                .is_some()
-        );
+        assert!(!policy.permits("alice", Action::Produce, "orders"), "{text}");
+        assert!(policy.decide("alice", Action::Produce, "orders").rule.is_some());
     }
 }
 
@@ -173,23 +115,14 @@ fn a_deny_of_any_role_wins_over_the_subjects_own_allow() {
 fn of_several_rules_the_first_line_is_named() {
     let text = "p, b, *, *\np, a, *, *\np, a, x, *\np, b, x, *, deny\np, a, x, *, deny\ng, a, b\n";
     let policy = policy(text);
-    assert_eq!(
-        answer(&policy, "a", Action::Produce, "y"),
-        "allowed by line 1: p, b, *, *"
-    );
-    assert_eq!(
-        answer(&policy, "a", Action::Produce, "x"),
-        "denied by line 4: p, b, x, *, deny"
-    );
+    assert_eq!(answer(&policy, "a", Action::Produce, "y"), "allowed by line 1: p, b, *, *");
+    assert_eq!(answer(&policy, "a", Action::Produce, "x"), "denied by line 4: p, b, x, *, deny");
 }
 
 #[test]
 fn a_duplicate_line_changes_nothing() {
     let policy = policy("p, a, x, admin\np, a, x, admin\ng, b, a\ng, b, a\n");
-    assert_eq!(
-        answer(&policy, "b", Action::Admin, "x"),
-        "allowed by line 1: p, a, x, admin"
-    );
+    assert_eq!(answer(&policy, "b", Action::Admin, "x"), "allowed by line 1: p, a, x, admin");
 }
 
 #[test]
@@ -199,33 +132,14 @@ fn objects_match_by_name_prefix_or_star() {
          p, all, *, consume\n",
     );
     let matched = |subject: &str| {
-        [
-            "",
-            "*",
-            "o",
-            "ord",
-            "order",
-            "orders",
-            "orders.",
-            "orders.eu",
-            "orders.*",
-            "ordersx",
-        ]
-        .into_iter()
-        .filter(|object| policy.permits(subject, Action::Consume, object))
-        .collect::<Vec<_>>()
+        ["", "*", "o", "ord", "order", "orders", "orders.", "orders.eu", "orders.*", "ordersx"]
+            .into_iter()
+            .filter(|object| policy.permits(subject, Action::Consume, object))
+            .collect::<Vec<_>>()
     };
     assert_eq!(matched("exact"), ["orders"]);
     assert_eq!(matched("prefix"), ["orders.", "orders.eu", "orders.*"]);
-    let stem = [
-        "ord",
-        "order",
-        "orders",
-        "orders.",
-        "orders.eu",
-        "orders.*",
-        "ordersx",
-    ];
+    let stem = ["ord", "order", "orders", "orders.", "orders.eu", "orders.*", "ordersx"];
     assert_eq!(matched("stem"), stem);
     assert_eq!(matched("all").len(), 10);
 }
@@ -255,22 +169,10 @@ fn subjects_are_compared_byte_by_byte() {
     assert!(policy.permits("alice", Action::Consume, "x"));
     assert!(policy.permits("spiffe://h/ns/a b", Action::Consume, "x"));
     let long = "a".repeat(1 << 16);
-    for subject in [
-        "",
-        "*",
-        "Alice",
-        "alic",
-        "alice ",
-        " alice",
-        "alice\0",
-        "alice\n",
-        "аlice",
-        long.as_str(),
-    ] {
-        assert!(
-            !policy.permits(subject, Action::Consume, "x"),
-            "{subject:?}"
-        );
+    for subject in
+        ["", "*", "Alice", "alic", "alice ", " alice", "alice\0", "alice\n", "аlice", long.as_str()]
+    {
+        assert!(!policy.permits(subject, Action::Consume, "x"), "{subject:?}");
     }
 }
 
@@ -279,26 +181,11 @@ fn a_subject_has_1_to_255_bytes() {
     let longest = "s".repeat(255);
     assert!(policy(&format!("p, {longest}, x, admin")).permits(&longest, Action::Admin, "x"));
     let line = format!("p, {longest}s, x, admin");
-    assert_eq!(
-        refusal(&line),
-        "acl.csv:1: a subject of 256 bytes: write 1 to 255"
-    );
-    assert_eq!(
-        refusal("p, , x, admin"),
-        "acl.csv:1: a subject of 0 bytes: write 1 to 255"
-    );
-    assert_eq!(
-        refusal("p, \"\", x, admin"),
-        "acl.csv:1: a subject of 0 bytes: write 1 to 255"
-    );
-    assert_eq!(
-        refusal("g, , a"),
-        "acl.csv:1: a member of 0 bytes: write 1 to 255"
-    );
-    assert_eq!(
-        refusal("g, a,"),
-        "acl.csv:1: a role of 0 bytes: write 1 to 255"
-    );
+    assert_eq!(refusal(&line), "acl.csv:1: a subject of 256 bytes: write 1 to 255");
+    assert_eq!(refusal("p, , x, admin"), "acl.csv:1: a subject of 0 bytes: write 1 to 255");
+    assert_eq!(refusal("p, \"\", x, admin"), "acl.csv:1: a subject of 0 bytes: write 1 to 255");
+    assert_eq!(refusal("g, , a"), "acl.csv:1: a member of 0 bytes: write 1 to 255");
+    assert_eq!(refusal("g, a,"), "acl.csv:1: a role of 0 bytes: write 1 to 255");
 }
 
 #[test]
@@ -319,9 +206,7 @@ fn roles_are_resolved_wherever_their_lines_stand() {
 #[test]
 fn eight_roles_above_a_subject_are_reached_and_a_ninth_is_refused() {
     let chain = |links: usize| -> String {
-        (0..links)
-            .map(|n| format!("g, n{n}, n{}\n", n + 1))
-            .collect::<String>()
+        (0..links).map(|n| format!("g, n{n}, n{}\n", n + 1)).collect::<String>()
     };
     let eight = format!("p, n8, x, admin\n{}", chain(8));
     assert!(policy(&eight).permits("n0", Action::Admin, "x"));
@@ -364,11 +249,7 @@ fn load_reads_a_file_and_names_it_in_errors() {
     );
 
     fs::write(&path, SAMPLE).unwrap();
-    assert!(
-        Policy::load(&path)
-            .unwrap()
-            .permits("root", Action::Admin, "x")
-    );
+    assert!(Policy::load(&path).unwrap().permits("root", Action::Admin, "x"));
 
     fs::write(&path, b"# one\n# two \xc3\xa9\np, a\xff, x, admin\n").unwrap();
     assert_eq!(

@@ -9,16 +9,8 @@ use super::{AclError, Action, parse, policy};
 /// A rule or a membership from a small world, so that they meet often.
 #[derive(Debug, Clone)]
 enum Line {
-    Rule {
-        subject: usize,
-        object: usize,
-        action: usize,
-        deny: bool,
-    },
-    Link {
-        member: usize,
-        role: usize,
-    },
+    Rule { subject: usize, object: usize, action: usize, deny: bool },
+    Link { member: usize, role: usize },
 }
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -27,23 +19,12 @@ const ACTIONS: [&str; 4] = ["*", "produce", "consume", "admin"];
 
 fn line() -> impl Strategy<Value = Line> {
     prop_oneof![
-        (
-            0..5_usize,
-            0..5_usize,
-            0..4_usize,
-            prop::bool::weighted(0.3)
-        )
-            .prop_map(|(subject, object, action, deny)| Line::Rule {
-                subject,
-                object,
-                action,
-                deny
-            }),
+        (0..5_usize, 0..5_usize, 0..4_usize, prop::bool::weighted(0.3)).prop_map(
+            |(subject, object, action, deny)| Line::Rule { subject, object, action, deny }
+        ),
         // Upwards only, so that there are no circles.
-        (0..4_usize, 1..5_usize).prop_map(|(low, up)| Line::Link {
-            member: low,
-            role: (low + up).min(4)
-        }),
+        (0..4_usize, 1..5_usize)
+            .prop_map(|(low, up)| Line::Link { member: low, role: (low + up).min(4) }),
     ]
 }
 
@@ -51,12 +32,7 @@ fn text(lines: &[Line]) -> String {
     lines
         .iter()
         .map(|line| match line {
-            Line::Rule {
-                subject,
-                object,
-                action,
-                deny,
-            } => format!(
+            Line::Rule { subject, object, action, deny } => format!(
                 "p, {}, {}, {}{}\n",
                 NAMES[*subject],
                 OBJECTS[*object],
@@ -83,12 +59,7 @@ fn expected(lines: &[Line], subject: usize, action: Action, object: &str) -> boo
     let effects: Vec<bool> = lines
         .iter()
         .filter_map(|line| match line {
-            Line::Rule {
-                subject,
-                object: pattern,
-                action: named,
-                deny,
-            } => {
+            Line::Rule { subject, object: pattern, action: named, deny } => {
                 let pattern = OBJECTS[*pattern];
                 let object_matches = match pattern.split_once('*') {
                     Some((stem, _)) => object.get(..stem.len()) == Some(stem),

@@ -47,23 +47,16 @@ fn an_unknown_first_field_is_refused() {
 
 #[test]
 fn a_wrong_number_of_fields_is_refused() {
-    for (line, found) in [
-        ("p", 1),
-        ("p, a", 2),
-        ("p, a, x", 3),
-        ("p, a, x, admin, allow, b", 6),
-        ("p,,,,,", 6),
-    ] {
+    for (line, found) in
+        [("p", 1), ("p, a", 2), ("p, a, x", 3), ("p, a, x, admin, allow, b", 6), ("p,,,,,", 6)]
+    {
         assert_eq!(
             refusal(line),
             format!("acl.csv:1: {found} fields: write `p, subject, object, action[, allow|deny]`")
         );
     }
     for (line, found) in [("g", 1), ("g, a", 2), ("g, a, b, domain", 4)] {
-        assert_eq!(
-            refusal(line),
-            format!("acl.csv:1: {found} fields: write `g, member, role`")
-        );
+        assert_eq!(refusal(line), format!("acl.csv:1: {found} fields: write `g, member, role`"));
     }
 }
 
@@ -120,9 +113,7 @@ fn an_object_that_can_match_no_log_is_refused() {
         policy(&format!("p, a, {given}, admin, deny"));
     }
     policy(&format!("p, a, {longest}*, admin, deny"));
-    for given in [
-        &too_long, "", "Orders", "Orders*", "a b", "a/b", ".a", "-a*", "a..b", "ä",
-    ] {
+    for given in [&too_long, "", "Orders", "Orders*", "a b", "a/b", ".a", "-a*", "a..b", "ä"] {
         assert_eq!(
             refusal(&format!("p, a, {given}, admin, deny")),
             format!(
