@@ -18,7 +18,7 @@ mod generate {
     use std::path::PathBuf;
     use std::{env, fs};
 
-    use protobuf_build::Message as _;
+    use protobuf::Message as _;
     use protobuf2::Message as _;
 
     /// Every proto of the project, by its path below `proto/`.

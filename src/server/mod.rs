@@ -1,0 +1,19 @@
+//! The server: the services on a listener, from start to stop.
+//!
+//! Owns the transport's settings and the order of a stop. The set of logs is lent to it: whoever
+//! opened it closes it once the server has stopped.
+//!
+//! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
+//! (certificates that can be replaced), `review` (the thread that asks open streams again),
+//! `running` (the server itself).
+
+mod arguments;
+mod credentials;
+mod error;
+mod options;
+mod review;
+mod running;
+
+pub use error::StartError;
+pub use options::{ServerOptions, Transport};
+pub use running::{Server, Stopped};

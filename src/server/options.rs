@@ -1,0 +1,70 @@
+//! What a server is started with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acl::Policy;
+use crate::service::Limits;
+use crate::tls::{Credentials, Subject};
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How clients connect.
+    pub transport: Transport,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
+    /// How much may go on at once.
+    pub limits: Limits,
+    /// Whether a read outside the log answers the numeric status 404 instead of `OUT_OF_RANGE`.
+    pub legacy_404: bool,
+    /// Threads that own connections.
+    pub poll_threads: usize,
+    /// Threads that read records for unary calls.
+    pub read_threads: usize,
+    /// How long a connection may be silent before it is asked whether it is still there; it is
+    /// closed if it does not answer within 20 s.
+    pub keepalive: Duration,
+    /// A connection without calls is closed after this time.
+    pub connection_idle_max: Duration,
+    /// A connection is asked to reconnect after about this time, so that no certificate outlives
+    /// its replacement for longer; a tenth more or less spreads them.
+    pub connection_age_max: Duration,
+    /// How long its calls may then go on.
+    pub connection_age_grace: Duration,
+}
+
+/// How clients connect, and so who they are.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// With certificates, in both directions.
+    MutualTls(Arc<Credentials>),
+    /// In the clear, on a loopback address only: everyone on this host is the one subject.
+    Plaintext {
+        /// Who everyone is.
+        subject: Subject,
+    },
+}
+
+impl ServerOptions {
+    /// The defaults of everything that has one.
+    #[must_use]
+    pub fn new(listen: SocketAddr, transport: Transport, policy: Arc<Policy>) -> Self {
+        Self {
+            listen,
+            transport,
+            policy,
+            limits: Limits::default(),
+            legacy_404: false,
+            poll_threads: 2,
+            read_threads: 2,
+            keepalive: Duration::from_secs(30),
+            connection_idle_max: Duration::from_secs(10 * 60),
+            connection_age_max: Duration::from_secs(60 * 60),
+            connection_age_grace: Duration::from_secs(60),
+        }
+    }
+}

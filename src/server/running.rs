@@ -1,0 +1,175 @@
+//! A running server, from its listener to its last thread.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials};
+
+use super::arguments;
+use super::credentials::Current;
+use super::error::StartError;
+use super::options::{ServerOptions, Transport};
+use super::review::Review;
+use crate::acl::Policy;
+use crate::log::Logs;
+use crate::service::backend::Backend;
+use crate::service::checker::Checker;
+use crate::service::guard::Guard;
+use crate::service::identity::Authentication;
+use crate::service::status::Statuses;
+use crate::service::wait::wait_until;
+use crate::service::{health, log_v1};
+use crate::tls::Credentials;
+
+/// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
+/// one by one.
+const QUEUED_CALLS: usize = 128;
+/// How long calls may take to end by themselves when the server stops.
+const GRACE: Duration = Duration::from_millis(2500);
+/// How long they may take after they were cancelled.
+const CANCELLED: Duration = Duration::from_millis(500);
+/// How long the streams' threads may take after that.
+const LEAVING: Duration = Duration::from_millis(1000);
+
+/// A server that listens. Dropping it cancels what goes on; `shutdown` is the orderly way.
+#[derive(Debug)]
+pub struct Server {
+    // Dropped in this order: first no more calls, then those who work for them.
+    core: grpcio::Server,
+    review: Review,
+    backend: Arc<Backend>,
+    /// `None` in plaintext.
+    credentials: Option<Current>,
+    port: u16,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Calls that did not end by themselves were cancelled.
+    pub calls_cancelled: bool,
+    /// Streams whose threads still ran when patience ended; they hold on to their log.
+    pub threads_left: usize,
+}
+
+impl Server {
+    /// Starts to serve `logs` as `options` say. Calls are taken when this returns.
+    ///
+    /// # Errors
+    ///
+    /// `PortTaken`, `Listen` and `PublicPlaintext` are about the address, the others about this
+    /// host. Nothing of the server is left then.
+    pub fn start(options: ServerOptions, logs: Arc<Logs>) -> Result<Self, StartError> {
+        let listen = options.listen;
+        let (authentication, credentials) = match &options.transport {
+            Transport::MutualTls(credentials) => (
+                Authentication::Certificate,
+                Some(Current::new(Arc::clone(credentials))),
+            ),
+            Transport::Plaintext { .. } if !listen.ip().is_loopback() => {
+                return Err(StartError::PublicPlaintext { listen });
+            }
+            Transport::Plaintext { subject } => (Authentication::Everyone(subject.clone()), None),
+        };
+        let guard = Arc::new(Guard::new(
+            logs,
+            Arc::clone(&options.policy),
+            authentication,
+        ));
+        let statuses = Statuses {
+            legacy_404: options.legacy_404,
+        };
+        let backend = Arc::new(Backend::start(
+            Arc::clone(&guard),
+            options.limits.clone(),
+            options.read_threads,
+            statuses,
+        )?);
+        let mut core = core(&options, &backend)?;
+        let for_transport = credentials
+            .as_ref()
+            .map_or_else(ServerCredentials::insecure, Current::for_transport);
+        let port = core
+            .add_listening_port(listen.to_string(), for_transport)
+            .map_err(|_| why_not_listening(listen))?;
+        let review = Review::start(guard)?;
+        core.start();
+        Ok(Self {
+            core,
+            review,
+            backend,
+            credentials,
+            port,
+        })
+    }
+
+    /// The port that clients connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Puts another policy in force: for calls that begin now, and within a second for open streams.
+    pub fn replace_policy(&self, policy: Arc<Policy>) {
+        self.backend.guard.replace_policy(policy);
+        self.review.now();
+    }
+
+    /// Gives connections that begin now other certificates; those that exist keep theirs until they
+    /// reach their age. Without effect in plaintext.
+    pub fn replace_credentials(&self, credentials: Arc<Credentials>) {
+        if let Some(current) = &self.credentials {
+            current.replace(credentials);
+        }
+    }
+
+    /// Stops: takes no more connections and calls, tells open streams that the server is not
+    /// available any more, lets calls end, cancels what does not, and waits for the threads.
+    /// Returns within 4 s, after which the logs can be closed. Not to be called on a poll thread.
+    pub fn shutdown(mut self) -> Stopped {
+        let mut ended = self.core.shutdown();
+        // Told after the listener is gone: a client that comes back at once goes elsewhere.
+        self.backend.guard.stop();
+        let mut calls_cancelled = false;
+        if wait_until(&mut ended, Instant::now() + GRACE).is_none() {
+            calls_cancelled = true;
+            self.core.cancel_all_calls();
+            // What is not over then is over when the transport is dropped.
+            let _ended = wait_until(&mut ended, Instant::now() + CANCELLED);
+        }
+        self.backend.reads.close();
+        let threads_left = self.backend.crew.wait_until(Instant::now() + LEAVING);
+        Stopped {
+            calls_cancelled,
+            threads_left,
+        }
+    }
+}
+
+fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Server, StartError> {
+    let environment = Arc::new(
+        EnvBuilder::new()
+            .cq_count(options.poll_threads)
+            .name_prefix("grpc")
+            .build(),
+    );
+    let arguments = arguments::builder(options, &environment).build_args();
+    Ok(ServerBuilder::new(environment)
+        .channel_args(arguments)
+        .requests_slot_per_cq(QUEUED_CALLS)
+        .add_checker(Checker::new(Arc::clone(&backend.guard)))
+        .register_service(log_v1::service(backend))
+        .register_service(health::service(backend))
+        .build()?)
+}
+
+/// The transport only says that it failed; trying the same by hand tells why.
+fn why_not_listening(listen: SocketAddr) -> StartError {
+    match TcpListener::bind(listen) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::PortTaken { listen },
+        Err(source) => StartError::Listen { listen, source },
+        Ok(_) => StartError::Transport { listen },
+    }
+}

@@ -1,0 +1,276 @@
+//! The only way to a log: who asks, may they, and then a permit.
+//!
+//! The set of logs is private to the guard, so whoever wants one needs a [`Permit`], and each kind
+//! of permit can only do what its action stands for. Forgetting to ask does not compile.
+
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use grpcio::RpcContext;
+
+use super::caller::Caller;
+use super::identity::{Authentication, Unidentified};
+use super::methods::{self, Need};
+use super::refusal::{Denied, Refusal};
+use super::session::{Session, Sessions};
+use crate::acl::{Action, Policy};
+use crate::log::{
+    AppendError, Bounds, Chunk, Durability, Log, Logs, Offset, Past, Pending, ReadError,
+};
+use crate::tls::Moment;
+
+/// Decides about every call and every open stream. All calls may run concurrently.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    logs: Arc<Logs>,
+    policy: ArcSwap<Policy>,
+    authentication: Authentication,
+    sessions: Arc<Sessions>,
+}
+
+/// Why a call reaches no handler.
+#[derive(Debug)]
+pub(crate) enum Unadmitted {
+    Nobody(Unidentified),
+    /// A method that is not in the table.
+    Unmapped,
+    Stopping,
+}
+
+/// An action that permits can be for.
+pub(crate) trait Act {
+    const ACTION: Action;
+}
+
+/// Appending.
+#[derive(Debug)]
+pub(crate) enum Produce {}
+
+/// Reading.
+#[derive(Debug)]
+pub(crate) enum Consume {}
+
+impl Act for Produce {
+    const ACTION: Action = Action::Produce;
+}
+
+impl Act for Consume {
+    const ACTION: Action = Action::Consume;
+}
+
+/// The right to do `A` to one log.
+#[derive(Debug)]
+pub(crate) struct Permit<A> {
+    log: Arc<Log>,
+    action: PhantomData<fn() -> A>,
+}
+
+impl Guard {
+    pub(crate) fn new(
+        logs: Arc<Logs>,
+        policy: Arc<Policy>,
+        authentication: Authentication,
+    ) -> Self {
+        Self {
+            logs,
+            policy: ArcSwap::new(policy),
+            authentication,
+            sessions: Arc::default(),
+        }
+    }
+
+    /// The first step of every call: who it is, and that the method is one that somebody mapped.
+    pub(crate) fn admit(&self, ctx: &RpcContext<'_>) -> Result<Caller, Unadmitted> {
+        if self.sessions.is_stopping() {
+            return Err(Unadmitted::Stopping);
+        }
+        let connection = ctx.auth_context();
+        let identity = self
+            .authentication
+            .identify(connection.as_ref(), Moment::now())
+            .map_err(Unadmitted::Nobody)?;
+        let need = methods::need(ctx.method()).ok_or(Unadmitted::Unmapped)?;
+        Ok(Caller::new(identity, need, self.policy.load_full()))
+    }
+
+    /// The second step: whether `caller` may do `A` to the log called `name`.
+    ///
+    /// To one who may not, a log that is not there looks like one that is.
+    pub(crate) fn permit<A: Act>(&self, caller: &Caller, name: &str) -> Result<Permit<A>, Refusal> {
+        // A handler that asks for another action than its method stands for is mistaken.
+        if caller.need() != Need::Permission(A::ACTION) {
+            return Err(Refusal::NotAdmitted);
+        }
+        if !caller
+            .policy()
+            .permits(caller.subject().as_str(), A::ACTION, name)
+        {
+            let (subject, object) = (caller.subject().clone(), name.to_owned());
+            return Err(Denied {
+                subject,
+                action: A::ACTION,
+                object,
+            }
+            .into());
+        }
+        let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog {
+            name: name.to_owned(),
+        })?;
+        Ok(Permit {
+            log,
+            action: PhantomData,
+        })
+    }
+
+    /// Enters an open stream for `permit`, to be asked again while it lasts.
+    pub(crate) fn open<A: Act>(&self, caller: &Caller, permit: &Permit<A>) -> Session {
+        self.sessions
+            .open(caller, Some((A::ACTION, permit.log.name().to_owned())))
+    }
+
+    /// Enters an open stream that touches no log.
+    pub(crate) fn open_without_log(&self, caller: &Caller) -> Session {
+        self.sessions.open(caller, None)
+    }
+
+    /// Puts another policy in force for every later decision.
+    pub(crate) fn replace_policy(&self, policy: Arc<Policy>) {
+        self.policy.store(policy);
+    }
+
+    /// Asks every open stream again and cuts those that may not go on.
+    pub(crate) fn review(&self) {
+        self.sessions.review(&self.policy.load(), Moment::now());
+    }
+
+    /// Cuts every open stream and admits nobody any more.
+    pub(crate) fn stop(&self) {
+        self.sessions.stop();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.sessions.is_stopping()
+    }
+
+    /// Whether appends can be acknowledged.
+    pub(crate) fn storage_works(&self) -> bool {
+        !self.logs.has_failed()
+    }
+}
+
+impl Permit<Produce> {
+    pub(crate) fn append(
+        &self,
+        payload: &[u8],
+        records: NonZeroU32,
+        durability: Durability,
+    ) -> Result<Pending, AppendError> {
+        self.log.append(payload, records, durability)
+    }
+
+    /// The end of what is durable.
+    pub(crate) fn durable_end(&self) -> Offset {
+        self.log.bounds().end
+    }
+
+    /// Resolves when the log's durable end is past `offset`.
+    pub(crate) fn durable_past(&self, offset: Offset) -> Past {
+        self.log.past(offset)
+    }
+}
+
+impl Permit<Consume> {
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+
+    /// Blocks on the disk.
+    pub(crate) fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
+        self.log.read(offset, bytes_max)
+    }
+
+    /// Resolves when the record at `offset` can be read.
+    pub(crate) fn past(&self, offset: Offset) -> Past {
+        self.log.past(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::log::{Options, OsDisk};
+    use crate::service::identity::Identity;
+    use crate::tls::Subject;
+
+    struct World {
+        guard: Guard,
+        _data: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let logs =
+                Logs::open(data.path(), Arc::new(OsDisk::new()), Options::default()).unwrap();
+            let guard = Guard::new(logs, policy(""), Authentication::Certificate);
+            Self { guard, _data: data }
+        }
+
+        fn ask<A: Act>(&self, need: Need, rules: &str, log: &str) -> Result<Permit<A>, Refusal> {
+            let identity = Identity {
+                subject: Subject::new("root").unwrap(),
+                not_after: None,
+            };
+            self.guard
+                .permit(&Caller::new(identity, need, policy(rules)), log)
+        }
+    }
+
+    fn policy(text: &str) -> Arc<Policy> {
+        Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())
+    }
+
+    const PRODUCE: Need = Need::Permission(Action::Produce);
+
+    #[test]
+    fn a_permit_needs_a_rule_for_its_own_action_and_log() {
+        let world = World::new();
+        assert!(
+            world
+                .ask::<Produce>(PRODUCE, "p, root, default, produce", "default")
+                .is_ok()
+        );
+        for rules in ["", "p, root, default, consume", "p, root, other, produce"] {
+            let refusal = world.ask::<Produce>(PRODUCE, rules, "default").unwrap_err();
+            let text = "root not permitted to produce to default";
+            assert_eq!(refusal.to_string(), text, "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_permit_for_another_action_than_the_methods_is_refused() {
+        let world = World::new();
+        let rules = "p, root, *, *";
+        for need in [Need::Identity, Need::Permission(Action::Consume)] {
+            let refusal = world.ask::<Produce>(need, rules, "default").unwrap_err();
+            assert!(matches!(refusal, Refusal::NotAdmitted), "{refusal:?}");
+        }
+        let refusal = world.ask::<Consume>(PRODUCE, rules, "default").unwrap_err();
+        assert!(matches!(refusal, Refusal::NotAdmitted), "{refusal:?}");
+    }
+
+    #[test]
+    fn an_absent_log_is_told_only_to_those_who_may_use_it() {
+        let world = World::new();
+        let refusal = world
+            .ask::<Produce>(PRODUCE, "p, root, *, produce", "absent")
+            .unwrap_err();
+        assert!(matches!(refusal, Refusal::NoLog { .. }), "{refusal:?}");
+        let absent = world.ask::<Produce>(PRODUCE, "", "absent").unwrap_err();
+        assert!(matches!(absent, Refusal::Denied(_)), "{absent:?}");
+    }
+}

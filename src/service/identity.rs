@@ -1,0 +1,221 @@
+//! Who is at the other end of a connection, from the certificate that the handshake verified.
+//!
+//! The C core verifies a certificate when a connection begins; what is asked here on every call is
+//! whether it still holds and whom it names. Reading a certificate costs more than a small call, so
+//! each poll thread remembers those it read, by their bytes: the same bytes name the same subject.
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+
+use grpcio::{AuthContext, RpcStatus, RpcStatusCode};
+use lru::LruCache;
+use openssl::error::ErrorStack;
+use openssl::x509::X509;
+use thiserror::Error;
+
+use crate::tls::identity::subject_of;
+use crate::tls::{IdentityError, Moment, Subject};
+
+/// How many certificates a poll thread remembers.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("a positive number");
+/// A certificate can hold a name of any length, and what is wrong with it goes into a header.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) subject: Subject,
+    /// Until when the certificate holds; `None` without one.
+    pub(crate) not_after: Option<Moment>,
+}
+
+/// How callers are told apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Authentication {
+    /// By the certificate of a mutual handshake.
+    Certificate,
+    /// Not at all: whoever reaches the plaintext listener is this subject.
+    Everyone(Subject),
+}
+
+/// Why a caller is nobody.
+#[derive(Debug, Error)]
+pub(crate) enum Unidentified {
+    #[error("the connection has no transport security")]
+    Plaintext,
+    #[error("the client sent no certificate")]
+    NoCertificate,
+    #[error("the client's certificate cannot be read")]
+    Unreadable(#[from] ErrorStack),
+    #[error("the client's certificate has expired")]
+    Expired,
+    #[error("the client's certificate names no usable subject: {0}")]
+    NoSubject(#[from] IdentityError),
+}
+
+impl From<&Unidentified> for RpcStatus {
+    fn from(why: &Unidentified) -> Self {
+        let code = match why {
+            Unidentified::Plaintext
+            | Unidentified::NoCertificate
+            | Unidentified::Unreadable(_)
+            | Unidentified::Expired => RpcStatusCode::UNAUTHENTICATED,
+            // The client is who the CA says, and that is nobody to us.
+            Unidentified::NoSubject(_) => RpcStatusCode::PERMISSION_DENIED,
+        };
+        Self::with_message(
+            code,
+            why.to_string().chars().take(MESSAGE_CHARS_MAX).collect(),
+        )
+    }
+}
+
+impl Authentication {
+    /// Says who is behind `connection` at the time `now`. Anything unclear is nobody.
+    pub(crate) fn identify(
+        &self,
+        connection: Option<&AuthContext>,
+        now: Moment,
+    ) -> Result<Identity, Unidentified> {
+        match self {
+            Self::Everyone(subject) => Ok(Identity {
+                subject: subject.clone(),
+                not_after: None,
+            }),
+            Self::Certificate => {
+                let connection = connection.ok_or(Unidentified::Plaintext)?;
+                let identity = identity_of(certificate(connection)?)?;
+                match identity.not_after {
+                    Some(end) if now > end => Err(Unidentified::Expired),
+                    _ => Ok(identity),
+                }
+            }
+        }
+    }
+}
+
+/// The client's certificate in PEM, if this is a TLS connection and it sent exactly one.
+fn certificate(connection: &AuthContext) -> Result<&[u8], Unidentified> {
+    let mut is_tls = false;
+    let mut certificate = None;
+    for property in connection {
+        match property.name() {
+            "transport_security_type" => is_tls = property.value() == b"ssl",
+            "x509_pem_cert" if certificate.is_some() => return Err(Unidentified::NoCertificate),
+            "x509_pem_cert" => certificate = Some(property.value()),
+            _ => {}
+        }
+    }
+    if !is_tls {
+        return Err(Unidentified::Plaintext);
+    }
+    certificate.ok_or(Unidentified::NoCertificate)
+}
+
+fn identity_of(pem: &[u8]) -> Result<Identity, Unidentified> {
+    thread_local! {
+        static READ: RefCell<LruCache<Vec<u8>, Identity>> = RefCell::new(LruCache::new(REMEMBERED));
+    }
+    READ.with_borrow_mut(|read| {
+        if let Some(identity) = read.get(pem) {
+            return Ok(identity.clone());
+        }
+        let identity = read_certificate(pem)?;
+        read.put(pem.to_owned(), identity.clone());
+        Ok(identity)
+    })
+}
+
+fn read_certificate(pem: &[u8]) -> Result<Identity, Unidentified> {
+    let certificate = X509::from_pem(pem)?;
+    let not_after = Some(Moment::from_asn1(certificate.not_after())?);
+    Ok(Identity {
+        subject: subject_of(&certificate)?,
+        not_after,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+    use openssl::x509::X509Name;
+
+    use super::*;
+
+    const END_S: i64 = 1_800_000_000;
+
+    fn pem(common_names: &[&str]) -> Vec<u8> {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let mut name = X509Name::builder().unwrap();
+        for common_name in common_names {
+            name.append_entry_by_text("CN", common_name).unwrap();
+        }
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(&name.build()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder
+            .set_not_before(&Asn1Time::from_unix(0).unwrap())
+            .unwrap();
+        builder
+            .set_not_after(&Asn1Time::from_unix(END_S).unwrap())
+            .unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        builder.build().to_pem().unwrap()
+    }
+
+    #[test]
+    fn a_certificate_gives_its_subject_and_its_end() {
+        let certificate = pem(&["root"]);
+        for _ in ["read", "remembered"] {
+            let identity = identity_of(&certificate).unwrap();
+            assert_eq!(identity.subject.as_str(), "root");
+            assert_eq!(identity.not_after, Some(Moment::from_unix_s(END_S)));
+        }
+    }
+
+    #[test]
+    fn a_certificate_without_a_single_name_is_nobody_every_time() {
+        for names in [&[][..], &["a", "b"]] {
+            let certificate = pem(names);
+            for _ in ["read", "not remembered"] {
+                let why = identity_of(&certificate).unwrap_err();
+                assert!(matches!(why, Unidentified::NoSubject(_)), "{why}");
+                assert_eq!(
+                    RpcStatus::from(&why).code(),
+                    RpcStatusCode::PERMISSION_DENIED
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_nobody() {
+        let why = identity_of(b"no certificate").unwrap_err();
+        assert!(matches!(why, Unidentified::Unreadable(_)), "{why}");
+        assert_eq!(RpcStatus::from(&why).code(), RpcStatusCode::UNAUTHENTICATED);
+    }
+
+    #[test]
+    fn a_message_about_a_certificate_has_an_end() {
+        let uri = vec![b'x'; 100_000];
+        let why = Unidentified::from(IdentityError::OtherUri { uri });
+        assert_eq!(RpcStatus::from(&why).message().len(), MESSAGE_CHARS_MAX);
+    }
+
+    #[test]
+    fn without_a_connection_to_look_at_only_everyone_is_somebody() {
+        let now = Moment::from_unix_s(0);
+        let why = Authentication::Certificate.identify(None, now).unwrap_err();
+        assert!(matches!(why, Unidentified::Plaintext), "{why}");
+        let everyone = Authentication::Everyone(Subject::new("anonymous").unwrap());
+        let identity = everyone.identify(None, now).unwrap();
+        assert_eq!(
+            (identity.subject.as_str(), identity.not_after),
+            ("anonymous", None)
+        );
+    }
+}

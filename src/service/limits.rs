@@ -1,0 +1,281 @@
+//! How much may go on at once, and the counting of it.
+//!
+//! The C core has limits of its own, but a client that never confirms the settings frame escapes
+//! them; these hold for everyone. A slot is taken for each open stream and each unanswered unary
+//! call, and is free again when its value is dropped.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::refusal::{Limited, OverLimit};
+use crate::tls::Subject;
+
+/// How much may go on at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open streams on one connection.
+    pub streams_per_connection_max: usize,
+    /// Open streams of one subject, over all its connections.
+    pub streams_per_subject_max: usize,
+    /// Open streams in all.
+    pub streams_max: usize,
+    /// Unanswered unary calls of one subject.
+    pub calls_per_subject_max: usize,
+    /// Unanswered unary calls in all.
+    pub calls_max: usize,
+    /// Unary reads that may wait for a reading thread.
+    pub queued_reads_max: usize,
+    /// Batches that a produce stream has appended and not yet acknowledged; beyond, it is not read.
+    pub stream_unacknowledged_max: usize,
+    /// The bytes of those batches.
+    pub stream_unacknowledged_bytes_max: usize,
+    /// One record's value, in bytes.
+    pub record_bytes_max: usize,
+    /// One message of a client, in bytes; the C core refuses larger ones.
+    pub message_bytes_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams_per_connection_max: 100,
+            streams_per_subject_max: 1000,
+            streams_max: 4096,
+            calls_per_subject_max: 64,
+            calls_max: 1024,
+            queued_reads_max: 1024,
+            stream_unacknowledged_max: 4096,
+            stream_unacknowledged_bytes_max: 8 << 20,
+            record_bytes_max: 1 << 20,
+            message_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// What goes on. All calls may run concurrently.
+#[derive(Debug)]
+pub(crate) struct Occupancy {
+    limits: Limits,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    streams: usize,
+    /// By the address and port of the client.
+    streams_of_connection: HashMap<String, usize>,
+    streams_of_subject: HashMap<Subject, usize>,
+    calls: usize,
+    calls_of_subject: HashMap<Subject, usize>,
+}
+
+/// An unanswered unary call.
+#[derive(Debug)]
+pub(crate) struct CallSlot {
+    occupancy: Arc<Occupancy>,
+    subject: Subject,
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub(crate) struct StreamSlot {
+    occupancy: Arc<Occupancy>,
+    subject: Subject,
+    connection: String,
+}
+
+impl Occupancy {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            taken: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Takes a slot for a unary call of `subject`.
+    pub(crate) fn call(self: &Arc<Self>, subject: &Subject) -> Result<CallSlot, OverLimit> {
+        let taken = &mut *self.taken.lock();
+        let limits = &self.limits;
+        let of_subject = held(&taken.calls_of_subject, subject);
+        room(
+            Limited::CallsPerSubject,
+            limits.calls_per_subject_max,
+            of_subject,
+        )?;
+        room(Limited::Calls, limits.calls_max, taken.calls)?;
+        taken.calls += 1;
+        take(&mut taken.calls_of_subject, subject);
+        Ok(CallSlot {
+            occupancy: Arc::clone(self),
+            subject: subject.clone(),
+        })
+    }
+
+    /// Takes a slot for a stream of `subject` on `connection`.
+    pub(crate) fn stream(
+        self: &Arc<Self>,
+        subject: &Subject,
+        connection: String,
+    ) -> Result<StreamSlot, OverLimit> {
+        let taken = &mut *self.taken.lock();
+        let limits = &self.limits;
+        let of_connection = held(&taken.streams_of_connection, &connection);
+        let of_subject = held(&taken.streams_of_subject, subject);
+        room(
+            Limited::StreamsPerConnection,
+            limits.streams_per_connection_max,
+            of_connection,
+        )?;
+        room(
+            Limited::StreamsPerSubject,
+            limits.streams_per_subject_max,
+            of_subject,
+        )?;
+        room(Limited::Streams, limits.streams_max, taken.streams)?;
+        taken.streams += 1;
+        take(&mut taken.streams_of_subject, subject);
+        take(&mut taken.streams_of_connection, &connection);
+        Ok(StreamSlot {
+            occupancy: Arc::clone(self),
+            subject: subject.clone(),
+            connection,
+        })
+    }
+}
+
+impl Drop for CallSlot {
+    fn drop(&mut self) {
+        let taken = &mut *self.occupancy.taken.lock();
+        taken.calls -= 1;
+        release(&mut taken.calls_of_subject, &self.subject);
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        let taken = &mut *self.occupancy.taken.lock();
+        taken.streams -= 1;
+        release(&mut taken.streams_of_subject, &self.subject);
+        release(&mut taken.streams_of_connection, &self.connection);
+    }
+}
+
+fn room(limited: Limited, limit: usize, held: usize) -> Result<(), OverLimit> {
+    if held < limit {
+        Ok(())
+    } else {
+        Err(OverLimit {
+            limited,
+            limit,
+            actual: held + 1,
+        })
+    }
+}
+
+fn held<K: Hash + Eq>(counts: &HashMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or_default()
+}
+
+fn take<K: Hash + Eq + Clone>(counts: &mut HashMap<K, usize>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(key.clone(), 1);
+        }
+    }
+}
+
+/// A key that holds nothing is forgotten, so that the map is bounded by what goes on.
+fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn occupancy(limits: Limits) -> Arc<Occupancy> {
+        Arc::new(Occupancy::new(limits))
+    }
+
+    fn name(text: &str) -> Subject {
+        Subject::new(text).unwrap()
+    }
+
+    #[test]
+    fn calls_are_limited_per_subject_and_in_all() {
+        let limits = Limits {
+            calls_per_subject_max: 2,
+            calls_max: 3,
+            ..Limits::default()
+        };
+        let occupancy = occupancy(limits);
+        let (a, b) = (name("a"), name("b"));
+        let mut slots = vec![occupancy.call(&a).unwrap(), occupancy.call(&a).unwrap()];
+        let over = occupancy.call(&a).unwrap_err();
+        assert_eq!(
+            over,
+            OverLimit {
+                limited: Limited::CallsPerSubject,
+                limit: 2,
+                actual: 3
+            }
+        );
+        slots.push(occupancy.call(&b).unwrap());
+        let over = occupancy.call(&b).unwrap_err();
+        assert_eq!(
+            over,
+            OverLimit {
+                limited: Limited::Calls,
+                limit: 3,
+                actual: 4
+            }
+        );
+        slots.remove(0);
+        assert!(occupancy.call(&a).is_ok());
+    }
+
+    #[test]
+    fn streams_are_limited_per_connection_per_subject_and_in_all() {
+        let occupancy = occupancy(Limits {
+            streams_per_connection_max: 1,
+            streams_per_subject_max: 2,
+            streams_max: 3,
+            ..Limits::default()
+        });
+        let (a, b) = (name("a"), name("b"));
+        let open = |subject, peer: &str| occupancy.stream(subject, peer.to_owned());
+        let limited = |subject, peer| open(subject, peer).unwrap_err().limited;
+        let _first = open(&a, "1").unwrap();
+        assert_eq!(limited(&a, "1"), Limited::StreamsPerConnection);
+        let _second = open(&a, "2").unwrap();
+        assert_eq!(limited(&a, "3"), Limited::StreamsPerSubject);
+        let third = open(&b, "3").unwrap();
+        assert_eq!(limited(&b, "4"), Limited::Streams);
+        drop(third);
+        assert!(open(&b, "4").is_ok());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_what_ended() {
+        let occupancy = occupancy(Limits::default());
+        drop(occupancy.call(&name("a")));
+        drop(occupancy.stream(&name("a"), "peer".to_owned()));
+        let taken = occupancy.taken.lock();
+        assert_eq!((taken.calls, taken.streams), (0, 0));
+        assert!(taken.calls_of_subject.is_empty());
+        assert!(taken.streams_of_subject.is_empty() && taken.streams_of_connection.is_empty());
+    }
+}

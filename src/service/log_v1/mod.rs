@@ -1,0 +1,50 @@
+//! The service `log.v1.Log`: one log, one record a request. Its interface is frozen.
+//!
+//! Files, lowest first: `messages` (its wire form), `append` and `fetch` (one record in, one record
+//! out), then a file per method; `window` belongs to the produce stream.
+
+mod append;
+mod consume;
+mod consume_stream;
+mod ending;
+mod fetch;
+mod messages;
+mod produce;
+mod produce_stream;
+mod window;
+
+use std::sync::Arc;
+
+use grpcio::{Method, MethodType, Service, ServiceBuilder};
+
+use super::backend::Backend;
+use super::message::{Reply, Request, method};
+use super::methods;
+
+/// The log that the service is about.
+const LOG: &str = crate::log::DEFAULT_LOG;
+
+static PRODUCE: Method<Request, Reply> = method(methods::PRODUCE, MethodType::Unary);
+static CONSUME: Method<Request, Reply> = method(methods::CONSUME, MethodType::Unary);
+static CONSUME_STREAM: Method<Request, Reply> =
+    method(methods::CONSUME_STREAM, MethodType::ServerStreaming);
+static PRODUCE_STREAM: Method<Request, Reply> = method(methods::PRODUCE_STREAM, MethodType::Duplex);
+
+/// The service, to be registered with a server.
+pub(crate) fn service(backend: &Arc<Backend>) -> Service {
+    let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
+    ServiceBuilder::new()
+        .add_unary_handler(&PRODUCE, move |ctx, request, sink| {
+            produce::handle(&first, &ctx, request, sink);
+        })
+        .add_unary_handler(&CONSUME, move |ctx, request, sink| {
+            consume::handle(&second, &ctx, request, sink);
+        })
+        .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
+            consume_stream::handle(&third, &ctx, request, sink);
+        })
+        .add_duplex_streaming_handler(&PRODUCE_STREAM, move |ctx, requests, sink| {
+            produce_stream::handle(&fourth, &ctx, requests, sink);
+        })
+        .build()
+}

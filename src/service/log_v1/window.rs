@@ -1,0 +1,114 @@
+//! The batches of one produce stream that are appended and not yet acknowledged, in order.
+//!
+//! Two loops of one thread share it: the reading one fills it and stops while it is full, which the
+//! client feels as flow control; the acknowledging one empties it from the front.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::ending::Ending;
+use crate::log::{AckError, Offset, Pending};
+use crate::service::limits::Limits;
+
+/// What is in flight. Not for several threads.
+#[derive(Debug)]
+pub(super) struct Window {
+    batches_max: usize,
+    bytes_max: usize,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_flight: VecDeque<InFlight>,
+    bytes: usize,
+    /// How the stream ends once all is acknowledged.
+    ending: Option<Ending>,
+    reader: Option<Waker>,
+    acknowledger: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    pending: Pending,
+    bytes: usize,
+}
+
+/// What the front of the window comes to.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The record at this offset is durable.
+    Acknowledged(Offset),
+    /// The record at the front is not, or nobody knows.
+    Lost(AckError),
+    /// All is acknowledged and no more will come.
+    Ended(Ending),
+}
+
+impl Window {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            batches_max: limits.stream_unacknowledged_max,
+            bytes_max: limits.stream_unacknowledged_bytes_max,
+            state: RefCell::default(),
+        }
+    }
+
+    /// Waits until another batch may be read; its size is not known before.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &mut *self.state.borrow_mut();
+        if state.in_flight.len() < self.batches_max && state.bytes < self.bytes_max {
+            return Poll::Ready(());
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Adds a batch of `bytes` at the back.
+    pub(super) fn push(&self, pending: Pending, bytes: usize) {
+        let state = &mut *self.state.borrow_mut();
+        state.in_flight.push_back(InFlight { pending, bytes });
+        state.bytes += bytes;
+        wake(&mut state.acknowledger);
+    }
+
+    /// Says that no more will come, and how the stream ends after what is in flight.
+    pub(super) fn end(&self, ending: Ending) {
+        let state = &mut *self.state.borrow_mut();
+        state.ending = Some(ending);
+        wake(&mut state.acknowledger);
+    }
+
+    /// Waits for the front of the window and takes it off. After `Lost` and `Ended` there is nothing
+    /// more to ask.
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
+        let state = &mut *self.state.borrow_mut();
+        let Some(front) = state.in_flight.front_mut() else {
+            if let Some(ending) = state.ending.take() {
+                return Poll::Ready(Next::Ended(ending));
+            }
+            state.acknowledger = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let Poll::Ready(outcome) = Pin::new(&mut front.pending).poll(cx) else {
+            return Poll::Pending;
+        };
+        let offset = front.pending.base_offset();
+        state.bytes -= front.bytes;
+        state.in_flight.pop_front();
+        wake(&mut state.reader);
+        Poll::Ready(match outcome {
+            Ok(_level) => Next::Acknowledged(offset),
+            Err(error) => Next::Lost(error),
+        })
+    }
+}
+
+fn wake(waiting: &mut Option<Waker>) {
+    if let Some(waker) = waiting.take() {
+        waker.wake();
+    }
+}

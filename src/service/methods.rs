@@ -1,0 +1,93 @@
+//! Every method that the server has, and what a caller needs for it.
+//!
+//! The checker refuses what is not in this table, and a handler gets a permit for no other action
+//! than the one that stands here. A test compares it with the services' descriptors.
+
+use crate::acl::Action;
+
+/// What a caller needs for a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A rule that allows this action on the log in question.
+    Permission(Action),
+    /// A valid certificate, whoever it names.
+    Identity,
+}
+
+pub(crate) const PRODUCE: &str = "/log.v1.Log/Produce";
+pub(crate) const CONSUME: &str = "/log.v1.Log/Consume";
+pub(crate) const CONSUME_STREAM: &str = "/log.v1.Log/ConsumeStream";
+pub(crate) const PRODUCE_STREAM: &str = "/log.v1.Log/ProduceStream";
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+const METHODS: [(&str, Need); 6] = [
+    (PRODUCE, Need::Permission(Action::Produce)),
+    (CONSUME, Need::Permission(Action::Consume)),
+    (CONSUME_STREAM, Need::Permission(Action::Consume)),
+    (PRODUCE_STREAM, Need::Permission(Action::Produce)),
+    (HEALTH_CHECK, Need::Identity),
+    (HEALTH_WATCH, Need::Identity),
+];
+
+/// What the method at `path` needs; `None` if nobody said.
+pub(crate) fn need(path: &[u8]) -> Option<Need> {
+    METHODS
+        .iter()
+        .find(|(name, _)| name.as_bytes() == path)
+        .map(|(_, need)| *need)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use protobuf::reflect::FileDescriptor;
+
+    use super::*;
+    use crate::proto;
+
+    fn paths(file: &FileDescriptor) -> Vec<String> {
+        let file = file.proto();
+        let path = |service: &str, method: &str| format!("/{}.{service}/{method}", file.package());
+        let of = |service: &protobuf::descriptor::ServiceDescriptorProto| -> Vec<String> {
+            service
+                .method
+                .iter()
+                .map(|m| path(service.name(), m.name()))
+                .collect()
+        };
+        file.service.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn every_method_of_every_service_is_mapped_and_nothing_else() {
+        let files = [
+            proto::log::file_descriptor(),
+            proto::health::file_descriptor(),
+            proto::record::file_descriptor(),
+            proto::status::file_descriptor(),
+            proto::error_details::file_descriptor(),
+        ];
+        let declared: BTreeSet<String> = files.into_iter().flat_map(paths).collect();
+        let mapped = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(declared, mapped);
+    }
+
+    #[test]
+    fn paths_are_compared_to_the_byte() {
+        assert_eq!(
+            need(PRODUCE.as_bytes()),
+            Some(Need::Permission(Action::Produce))
+        );
+        for path in [
+            "",
+            "/",
+            "log.v1.Log/Produce",
+            "/log.v1.Log/produce",
+            "/log.v1.Log/Produce/",
+        ] {
+            assert_eq!(need(path.as_bytes()), None, "{path}");
+        }
+    }
+}

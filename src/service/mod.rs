@@ -1,0 +1,34 @@
+//! The services: from a call to the log and back.
+//!
+//! A handler runs on a poll thread and never waits there: a unary append parks its reply, a read
+//! goes to a reading thread, a stream gets a thread of its own. It reaches a log only with a permit
+//! of the guard.
+//!
+//! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
+//! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
+//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads` (means), `backend` (what the
+//! services share), then the services `log_v1` and `health`.
+
+mod audit;
+pub(crate) mod backend;
+mod caller;
+pub(crate) mod checker;
+mod crew;
+mod detach;
+mod details;
+pub(crate) mod guard;
+pub(crate) mod health;
+pub(crate) mod identity;
+mod limits;
+pub(crate) mod log_v1;
+mod message;
+mod methods;
+mod reads;
+mod records;
+mod refusal;
+mod session;
+pub(crate) mod status;
+pub(crate) mod wait;
+mod wire;
+
+pub use limits::Limits;

@@ -1,0 +1,156 @@
+//! Why a call is not answered with what it asked for. `status` turns these into what clients see.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::wire::Malformed;
+use crate::acl::Action;
+use crate::log::{AckError, AppendError, Bounds, Offset, ReadError, Stopped};
+use crate::tls::Subject;
+
+/// Every reason for which a call fails once its caller is known.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    BadRequest(#[from] BadRequest),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Said only to those who may act on a log of that name.
+    #[error("there is no log {name}")]
+    NoLog { name: String },
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Ack(#[from] AckError),
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// Any other read error than an offset out of range.
+    #[error(transparent)]
+    Read(ReadError),
+    /// A stored payload passed its checksum and is still no batch.
+    #[error("the batch at offset {base_offset} is not in a form that this release reads")]
+    Unreadable { base_offset: Offset },
+    /// The log ended under a reader.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    #[error("the server is stopping")]
+    Stopping,
+    /// The client's certificate ran out while its stream was open.
+    #[error("the client's certificate has expired")]
+    CertificateExpired,
+    /// A handler without a caller, or one that asks for another action than the method table says:
+    /// a fault of ours, answered with a refusal.
+    #[error("the call was not admitted")]
+    NotAdmitted,
+}
+
+/// A request that cannot mean anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum BadRequest {
+    #[error("the request is not a well-formed message")]
+    Malformed,
+    #[error("the request has no record")]
+    NoRecord,
+    #[error("the record has {bytes} bytes, and the limit is {limit} bytes")]
+    RecordTooLarge { bytes: u64, limit: u64 },
+}
+
+impl From<Malformed> for BadRequest {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// What the policy does not allow. Its text is part of the interface.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{subject} not permitted to {action} to {object}")]
+pub(crate) struct Denied {
+    pub(crate) subject: Subject,
+    pub(crate) action: Action,
+    pub(crate) object: String,
+}
+
+/// A read that begins where the log holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("offset {offset} is out of range: the log holds {start} up to but not including {end}")]
+pub(crate) struct OutOfRange {
+    pub(crate) offset: Offset,
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+}
+
+impl OutOfRange {
+    pub(crate) fn new(offset: Offset, bounds: Bounds) -> Self {
+        Self {
+            offset,
+            start: bounds.start,
+            end: bounds.end,
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::OutOfRange { offset, start, end } => {
+                Self::OutOfRange(OutOfRange { offset, start, end })
+            }
+            other => Self::Read(other),
+        }
+    }
+}
+
+/// More of something at once than is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{actual} {limited}: the limit is {limit}")]
+pub(crate) struct OverLimit {
+    pub(crate) limited: Limited,
+    pub(crate) limit: usize,
+    /// What there would be with this call.
+    pub(crate) actual: usize,
+}
+
+/// What is limited, by the name that the limit has in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limited {
+    StreamsPerConnection,
+    StreamsPerSubject,
+    Streams,
+    CallsPerSubject,
+    Calls,
+    /// Reads that wait for a thread.
+    QueuedReads,
+    /// Threads that the system would give.
+    Threads,
+}
+
+impl Limited {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::StreamsPerConnection => "streams_per_connection_max",
+            Self::StreamsPerSubject => "streams_per_subject_max",
+            Self::Streams => "streams_max",
+            Self::CallsPerSubject => "calls_per_subject_max",
+            Self::Calls => "calls_max",
+            Self::QueuedReads => "queued_reads_max",
+            Self::Threads => "threads_max",
+        }
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StreamsPerConnection => "open streams on this connection",
+            Self::StreamsPerSubject => "open streams of this subject",
+            Self::Streams => "open streams",
+            Self::CallsPerSubject => "unanswered calls of this subject",
+            Self::Calls => "unanswered calls",
+            Self::QueuedReads => "queued reads",
+            Self::Threads => "threads",
+        })
+    }
+}

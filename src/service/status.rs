@@ -1,0 +1,426 @@
+//! What clients are told: the one map from our reasons to gRPC's codes.
+//!
+//! Each answer has a reason that never changes its meaning, and the values that its message names.
+//! Nothing here shows a path: those are for operators.
+
+use std::time::Duration;
+
+use grpcio::{RpcStatus, RpcStatusCode};
+
+use super::details::Answer;
+use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, Refusal};
+use crate::log::{AckError, AppendError, IoError, ReadError, Stopped};
+
+/// A queue drains within a few syncs.
+const QUEUE_DELAY: Duration = Duration::from_millis(100);
+/// A slot is free once another call ends.
+const SLOT_DELAY: Duration = Duration::from_secs(1);
+/// Appends work again within this time of space returning; a restart takes about as long.
+const SERVER_DELAY: Duration = Duration::from_secs(5);
+/// The numeric status that the first clients of `log.v1` know for an offset out of range.
+const LEGACY_NOT_FOUND: i32 = 404;
+
+/// Turns refusals into statuses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statuses {
+    /// Whether an offset out of range is the numeric status 404 instead of `OUT_OF_RANGE`.
+    pub(crate) legacy_404: bool,
+}
+
+impl Statuses {
+    pub(crate) fn of(self, refusal: &Refusal) -> RpcStatus {
+        self.answer(refusal).into()
+    }
+
+    fn answer(self, refusal: &Refusal) -> Answer {
+        match refusal {
+            Refusal::BadRequest(bad) => bad_request(*bad),
+            Refusal::Denied(denied) => permission_denied(denied),
+            Refusal::NoLog { name } => Answer::new(
+                RpcStatusCode::NOT_FOUND,
+                "LOG_NOT_FOUND",
+                refusal.to_string(),
+            )
+            .with("log", name),
+            Refusal::OverLimit(over) => over_limit(*over),
+            Refusal::Append(error) => append(error),
+            Refusal::Ack(error) => ack(*error),
+            Refusal::OutOfRange(range) => self.out_of_range(*range),
+            Refusal::Read(error) => self.read(error),
+            Refusal::Unreadable { base_offset } => {
+                Answer::new(RpcStatusCode::DATA_LOSS, "LOG_DAMAGED", refusal.to_string())
+                    .with("from", base_offset)
+            }
+            Refusal::Stopped(Stopped::Closed) | Refusal::Stopping => stopping(),
+            Refusal::Stopped(Stopped::Failed) => storage_failed("not attempted"),
+            Refusal::CertificateExpired => Answer::new(
+                RpcStatusCode::UNAUTHENTICATED,
+                "CERTIFICATE_EXPIRED",
+                refusal.to_string(),
+            ),
+            Refusal::NotAdmitted => Answer::new(
+                RpcStatusCode::PERMISSION_DENIED,
+                "NOT_ADMITTED",
+                refusal.to_string(),
+            ),
+        }
+    }
+
+    fn out_of_range(self, range: OutOfRange) -> Answer {
+        let code = match self.legacy_404 {
+            true => LEGACY_NOT_FOUND.into(),
+            false => RpcStatusCode::OUT_OF_RANGE,
+        };
+        let localized = format!(
+            "The log holds offsets {} up to but not including {}; {} is outside.",
+            range.start, range.end, range.offset
+        );
+        Answer {
+            localized: Some(localized),
+            ..Answer::new(code, "OFFSET_OUT_OF_RANGE", range.to_string())
+                .with("offset", range.offset)
+                .with("start", range.start)
+                .with("end", range.end)
+        }
+    }
+
+    fn read(self, error: &ReadError) -> Answer {
+        match error {
+            ReadError::OutOfRange { offset, start, end } => {
+                let (offset, start, end) = (*offset, *start, *end);
+                self.out_of_range(OutOfRange { offset, start, end })
+            }
+            ReadError::Damaged { from, resume } => {
+                let answer =
+                    Answer::new(RpcStatusCode::DATA_LOSS, "LOG_DAMAGED", error.to_string())
+                        .with("from", from);
+                match resume {
+                    Some(resume) => answer.with("resume", resume),
+                    None => answer,
+                }
+            }
+            ReadError::Io(io) => read_io(io),
+        }
+    }
+}
+
+fn bad_request(bad: BadRequest) -> Answer {
+    let reason = match bad {
+        BadRequest::Malformed => "REQUEST_MALFORMED",
+        BadRequest::NoRecord => "RECORD_MISSING",
+        BadRequest::RecordTooLarge { .. } => "RECORD_TOO_LARGE",
+    };
+    let answer = Answer::new(RpcStatusCode::INVALID_ARGUMENT, reason, bad.to_string());
+    match bad {
+        BadRequest::Malformed => answer,
+        BadRequest::NoRecord => answer.with("field", "record"),
+        BadRequest::RecordTooLarge { bytes, limit } => answer
+            .with("field", "record.value")
+            .with("limit", limit)
+            .with("actual", bytes),
+    }
+}
+
+fn permission_denied(denied: &Denied) -> Answer {
+    Answer::new(
+        RpcStatusCode::PERMISSION_DENIED,
+        "NOT_PERMITTED",
+        denied.to_string(),
+    )
+    .with("subject", &denied.subject)
+    .with("action", denied.action)
+    .with("object", &denied.object)
+}
+
+fn over_limit(over: OverLimit) -> Answer {
+    Answer::new(
+        RpcStatusCode::RESOURCE_EXHAUSTED,
+        "OVER_LIMIT",
+        over.to_string(),
+    )
+    .with("limit_name", over.limited.name())
+    .with("limit", over.limit)
+    .with("actual", over.actual)
+    .retry_after(SLOT_DELAY)
+}
+
+fn append(error: &AppendError) -> Answer {
+    let message = error.to_string();
+    match error {
+        AppendError::TooLarge { bytes, limit } => {
+            Answer::new(RpcStatusCode::INVALID_ARGUMENT, "RECORD_TOO_LARGE", message)
+                .with("limit", limit)
+                .with("actual", bytes)
+        }
+        AppendError::Busy {
+            pending_bytes,
+            limit,
+        } => Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "BUSY", message)
+            .with("limit", limit)
+            .with("actual", pending_bytes)
+            .retry_after(QUEUE_DELAY),
+        AppendError::NoSpace {
+            free_bytes,
+            reserve_bytes,
+        } => Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
+            .with("limit", reserve_bytes)
+            .with("actual", free_bytes)
+            .retry_after(SERVER_DELAY),
+        AppendError::Damaged => {
+            Answer::new(RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED", message)
+        }
+        AppendError::Failed => storage_failed("not attempted"),
+        AppendError::Closed => stopping(),
+    }
+}
+
+fn ack(error: AckError) -> Answer {
+    match error {
+        AckError::NoSpace => Answer::new(
+            RpcStatusCode::RESOURCE_EXHAUSTED,
+            "DISK_RESERVE",
+            error.to_string(),
+        )
+        .retry_after(SERVER_DELAY),
+        AckError::Failed => storage_failed("unknown"),
+    }
+}
+
+fn stopping() -> Answer {
+    let message = Refusal::Stopping.to_string();
+    Answer::new(RpcStatusCode::UNAVAILABLE, "STOPPING", message).retry_after(SLOT_DELAY)
+}
+
+/// `outcome` says what became of the append that asked.
+fn storage_failed(outcome: &'static str) -> Answer {
+    let message = format!("the server's storage failed; the outcome of this append: {outcome}");
+    Answer::new(RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED", message)
+        .with("outcome", outcome)
+        .retry_after(SERVER_DELAY)
+}
+
+fn read_io(error: &IoError) -> Answer {
+    let message = "the records could not be read from the disk".to_owned();
+    // A medium that cannot give back what it took has lost it; anything else, such as too many open
+    // files, may pass.
+    let is_medium = error.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if is_medium {
+        return Answer::new(RpcStatusCode::DATA_LOSS, "READ_FAILED", message);
+    }
+    Answer::new(RpcStatusCode::UNAVAILABLE, "READ_FAILED", message).retry_after(SLOT_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::acl::Action;
+    use crate::log::Offset;
+    use crate::service::refusal::Limited;
+    use crate::tls::Subject;
+
+    const OURS: Statuses = Statuses { legacy_404: false };
+
+    fn read_error(errno: i32) -> Refusal {
+        Refusal::Read(ReadError::Io(IoError {
+            op: "read",
+            path: PathBuf::from("/secret/place"),
+            source: io::Error::from_raw_os_error(errno),
+        }))
+    }
+
+    fn every_refusal() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
+        let offset = Offset::new(9);
+        let (start, end) = (Offset::new(2), Offset::new(5));
+        let over = OverLimit {
+            limited: Limited::Streams,
+            limit: 1,
+            actual: 2,
+        };
+        let denied = Denied {
+            subject: Subject::new("nobody").unwrap(),
+            action: Action::Produce,
+            object: "default".into(),
+        };
+        vec![
+            (
+                BadRequest::Malformed.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "REQUEST_MALFORMED",
+            ),
+            (
+                BadRequest::NoRecord.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "RECORD_MISSING",
+            ),
+            (
+                BadRequest::RecordTooLarge { bytes: 2, limit: 1 }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "RECORD_TOO_LARGE",
+            ),
+            (
+                denied.into(),
+                RpcStatusCode::PERMISSION_DENIED,
+                "NOT_PERMITTED",
+            ),
+            (
+                Refusal::NoLog { name: "x".into() },
+                RpcStatusCode::NOT_FOUND,
+                "LOG_NOT_FOUND",
+            ),
+            (over.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT"),
+            (
+                AppendError::TooLarge { bytes: 2, limit: 1 }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "RECORD_TOO_LARGE",
+            ),
+            (
+                AppendError::Busy {
+                    pending_bytes: 2,
+                    limit: 1,
+                }
+                .into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "BUSY",
+            ),
+            (
+                AppendError::NoSpace {
+                    free_bytes: 1,
+                    reserve_bytes: 2,
+                }
+                .into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "DISK_RESERVE",
+            ),
+            (
+                AppendError::Damaged.into(),
+                RpcStatusCode::FAILED_PRECONDITION,
+                "LOG_DAMAGED",
+            ),
+            (
+                AppendError::Failed.into(),
+                RpcStatusCode::UNAVAILABLE,
+                "STORAGE_FAILED",
+            ),
+            (
+                AppendError::Closed.into(),
+                RpcStatusCode::UNAVAILABLE,
+                "STOPPING",
+            ),
+            (
+                AckError::NoSpace.into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "DISK_RESERVE",
+            ),
+            (
+                AckError::Failed.into(),
+                RpcStatusCode::UNAVAILABLE,
+                "STORAGE_FAILED",
+            ),
+            (
+                ReadError::OutOfRange { offset, start, end }.into(),
+                RpcStatusCode::OUT_OF_RANGE,
+                "OFFSET_OUT_OF_RANGE",
+            ),
+            (
+                ReadError::Damaged {
+                    from: start,
+                    resume: Some(end),
+                }
+                .into(),
+                RpcStatusCode::DATA_LOSS,
+                "LOG_DAMAGED",
+            ),
+            (read_error(5), RpcStatusCode::DATA_LOSS, "READ_FAILED"),
+            (read_error(24), RpcStatusCode::UNAVAILABLE, "READ_FAILED"),
+            (
+                Refusal::Unreadable { base_offset: start },
+                RpcStatusCode::DATA_LOSS,
+                "LOG_DAMAGED",
+            ),
+            (
+                Stopped::Closed.into(),
+                RpcStatusCode::UNAVAILABLE,
+                "STOPPING",
+            ),
+            (
+                Stopped::Failed.into(),
+                RpcStatusCode::UNAVAILABLE,
+                "STORAGE_FAILED",
+            ),
+            (Refusal::Stopping, RpcStatusCode::UNAVAILABLE, "STOPPING"),
+            (
+                Refusal::CertificateExpired,
+                RpcStatusCode::UNAUTHENTICATED,
+                "CERTIFICATE_EXPIRED",
+            ),
+            (
+                Refusal::NotAdmitted,
+                RpcStatusCode::PERMISSION_DENIED,
+                "NOT_ADMITTED",
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_and_reason() {
+        for (refusal, code, reason) in every_refusal() {
+            let answer = OURS.answer(&refusal);
+            assert_eq!((answer.code, answer.reason), (code, reason), "{refusal:?}");
+            assert!(!answer.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn clients_never_see_a_path() {
+        for (refusal, ..) in every_refusal() {
+            let answer = OURS.answer(&refusal);
+            assert!(!format!("{answer:?}").contains("secret"), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_try_again_and_the_rest_does_not() {
+        for (refusal, code, _) in every_refusal() {
+            let may_pass = [
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                RpcStatusCode::UNAVAILABLE,
+            ]
+            .contains(&code);
+            let answer = OURS.answer(&refusal);
+            assert_eq!(answer.retry_after.is_some(), may_pass, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn out_of_range_names_the_bounds_also_as_404() {
+        let range = OutOfRange {
+            offset: Offset::new(9),
+            start: Offset::new(2),
+            end: Offset::new(5),
+        };
+        let values = vec![
+            ("offset", "9".to_owned()),
+            ("start", "2".to_owned()),
+            ("end", "5".to_owned()),
+        ];
+        let answer = OURS.answer(&range.into());
+        assert_eq!(answer.metadata, values);
+        assert!(answer.localized.is_some());
+        let legacy = Statuses { legacy_404: true }.answer(&range.into());
+        assert_eq!((i32::from(legacy.code), legacy.metadata), (404, values));
+    }
+
+    #[test]
+    fn the_text_of_a_denial_is_fixed() {
+        let denied = Denied {
+            subject: Subject::new("nobody").unwrap(),
+            action: Action::Produce,
+            object: "default".into(),
+        };
+        let answer = OURS.answer(&denied.into());
+        assert_eq!(answer.message, "nobody not permitted to produce to default");
+    }
+}
