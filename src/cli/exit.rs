@@ -1,0 +1,102 @@
+//! Exit codes: what a script or a service manager can tell apart.
+
+use super::client::error::ClientError;
+use super::error::CliError;
+use super::produce::InputError;
+use crate::certs::CertsError;
+use crate::log::OpenError;
+use crate::server::StartError;
+
+/// Refused, denied, or something that is none of the others.
+pub(super) const FAILED: u8 = 1;
+/// The command line, the configuration, certificates or the access control list are wrong.
+const USAGE: u8 = 2;
+/// Damaged or newer data was refused.
+const DAMAGED: u8 = 65;
+/// Reading or writing failed.
+pub(super) const IO: u8 = 74;
+/// The data directory or the port belongs to another process.
+const TAKEN: u8 = 75;
+
+/// The table below the help text.
+pub(super) const TABLE: &str = "\
+Exit codes:
+  0   done
+  1   failed, refused or denied
+  2   wrong usage, configuration, certificates or access control list
+  65  damaged data, or data of a newer release, was refused
+  74  reading or writing failed
+  75  the data directory or the port is in use by another process";
+
+impl CliError {
+    /// With which code the command ends.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Tls(_) | Self::Acl(_) => USAGE,
+            Self::Certs(error) => certs(error),
+            Self::Open(error) => open(error),
+            Self::Start(error) => start(error),
+            Self::Close(_)
+            | Self::Signals(_)
+            | Self::Thread(_)
+            | Self::OpenInput { .. }
+            | Self::Output(_) => IO,
+            Self::Client(error) | Self::Produce { why: error, .. } => client(error),
+            Self::Input { why: InputError::Read { .. }, .. } => IO,
+            Self::Input { .. } => FAILED,
+        }
+    }
+}
+
+fn certs(error: &CertsError) -> u8 {
+    match error {
+        CertsError::Read { .. } | CertsError::Write { .. } => IO,
+        CertsError::OpenSsl { .. } => FAILED,
+        CertsError::Syntax { .. }
+        | CertsError::Value { .. }
+        | CertsError::Tls(_)
+        | CertsError::PathLength { .. }
+        | CertsError::Name { .. }
+        | CertsError::Exists { .. } => USAGE,
+    }
+}
+
+fn open(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Owned { .. } => TAKEN,
+        OpenError::NewerFormat { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Invalid { .. } => DAMAGED,
+        OpenError::Io(_) => IO,
+    }
+}
+
+fn start(error: &StartError) -> u8 {
+    match error {
+        StartError::PortTaken { .. } => TAKEN,
+        StartError::PublicPlaintext { .. } => USAGE,
+        // The address may come up later: a service manager should try again.
+        StartError::Listen { .. } | StartError::Transport { .. } | StartError::Threads(_) => IO,
+        StartError::Core(_) => FAILED,
+    }
+}
+
+fn client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Read { .. }
+        | ClientError::NotPem { .. }
+        | ClientError::Empty { .. }
+        | ClientError::Mismatch { .. }
+        | ClientError::Expired { .. }
+        | ClientError::Unusable { .. }
+        | ClientError::NotTrusted { .. }
+        | ClientError::Handshake { .. } => USAGE,
+        ClientError::UnknownHost { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::NoAnswer { .. }
+        | ClientError::Refused(_)
+        | ClientError::EndedEarly
+        | ClientError::NoRecord
+        | ClientError::Broken { .. } => FAILED,
+    }
+}

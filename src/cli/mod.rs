@@ -1,0 +1,83 @@
+//! The command line: flags in, exit code out.
+//!
+//! Each command has its file, or its folder if it is more than one idea. A command returns a
+//! result; the error and its causes are printed once, at the end, by `output`.
+
+mod acl;
+mod certs;
+mod client;
+mod completions;
+mod config;
+mod consume;
+mod environment;
+mod error;
+mod exit;
+mod hint;
+mod output;
+mod produce;
+mod serve;
+mod varint;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const ABOUT: &str = "\
+A durable commit log over gRPC: append-only records with consecutive offsets, acknowledged once they
+are on disk, over mutual TLS with an access control list.
+
+A first try on one host, without TLS:
+  echo 'p, anonymous, *, *' > acl.csv
+  varve serve --plaintext --acl acl.csv &
+  echo hello | varve produce --plaintext
+  varve consume --plaintext";
+
+#[derive(Debug, Parser)]
+#[command(name = "varve", version, about = "A durable commit log over gRPC", long_about = ABOUT)]
+#[command(after_help = exit::TABLE, max_term_width = 100)]
+struct Cli {
+    /// Write results as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Produce(produce::Produce),
+    Consume(consume::Consume),
+    Certs(certs::Certs),
+    Acl(acl::Acl),
+    Config(config::ConfigCommand),
+    Completions(completions::Completions),
+}
+
+/// Runs the command that the process was started with. To be called first of all in `main`.
+pub fn main() -> ExitCode {
+    let dropped = environment::clean();
+    let cli = Cli::parse();
+    let is_json = cli.json;
+    output::exit(match cli.command {
+        Command::Serve(command) => command.run(is_json, &dropped),
+        Command::Produce(command) => command.run(is_json),
+        Command::Consume(command) => command.run(is_json),
+        Command::Certs(command) => command.run(is_json),
+        Command::Acl(command) => command.run(is_json),
+        Command::Config(command) => command.run(is_json),
+        Command::Completions(command) => command.run(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

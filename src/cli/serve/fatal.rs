@@ -1,0 +1,44 @@
+//! The ends of a server that must not go on: a failed write or sync, and a panic.
+//!
+//! What is left of such a process would acknowledge nothing or limp. It ends, and the next start
+//! recovers.
+
+use std::time::Duration;
+use std::{panic, process, thread};
+
+use super::notify;
+use crate::cli::exit;
+use crate::cli::output::chain;
+use crate::log::FatalError;
+
+/// How long waiting calls get their answers before the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Ends the process because of a write or sync that failed. Returns at once: whoever calls may
+/// hold locks that the last answers need.
+pub(super) fn on_fatal(error: &FatalError) {
+    log::error!("event=storage_failed log={:?} error={:?}", error.log, chain(error));
+    let last_words = thread::Builder::new().name("fatal".to_owned()).spawn(|| {
+        notify::status("storage failed, ending");
+        thread::sleep(LAST_WORDS);
+        leave()
+    });
+    if last_words.is_err() {
+        leave();
+    }
+}
+
+/// Makes every panic end the process, whichever thread it is on.
+pub(super) fn abort_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        log::error!("event=panic thread={name:?} text={:?}", panic.to_string());
+        process::abort();
+    }));
+}
+
+/// Without the handlers that run at an orderly exit: they may wait for threads that cannot end.
+fn leave() -> ! {
+    signal_hook::low_level::exit(exit::IO.into())
+}

@@ -1,0 +1,67 @@
+//! `varve serve`: from the configuration to an orderly stop.
+//!
+//! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
+//! without a stop), `notify` (systemd), `access` (certificates and policy), `running` (a server
+//! and its signals).
+
+pub(super) mod access;
+mod fatal;
+mod logging;
+mod notify;
+mod process;
+mod running;
+pub(super) mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::access::Access;
+use self::running::Running;
+use self::settings::Settings;
+use super::error::CliError;
+
+const NOTES: &str = "\
+Examples:
+  varve serve --cert server.pem --key server-key.pem --client-ca ca.pem --acl acl.csv
+  varve serve --config /etc/varve/varve.toml
+  varve serve --plaintext --acl acl.csv --listen 127.0.0.1:0      a try on this host
+
+When the server takes calls it prints `listening on ADDRESS:PORT`, or with --json
+{\"listening\":\"ADDRESS:PORT\"}. Its log goes to standard error; VARVE_LOG sets the level: error,
+warn, info (the default), debug, or by module as in `info,varve::log=debug`.
+
+Signals:
+  SIGTERM, SIGINT  stop: answer what is taken, sync, exit 0 within 5 s
+  SIGHUP           read the certificates and the access control list again; on any fault the old
+                   ones stay in force and the log says why";
+
+/// Run the server
+#[derive(Debug, Args)]
+#[command(after_long_help = NOTES)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Serve {
+    /// Runs the server until it is told to stop. `dropped` are the variables that were taken out of
+    /// the environment.
+    pub(super) fn run(self, is_json: bool, dropped: &[OsString]) -> Result<ExitCode, CliError> {
+        let config = self.settings.load()?;
+        let access = Access::load(&config)?;
+        logging::start();
+        for variable in dropped {
+            log::warn!("event=variable_ignored name={variable:?}");
+        }
+        for warning in access.warnings() {
+            log::warn!("event=check text={warning:?}");
+        }
+        let signals = process::prepare()?;
+        let running = Running::start(config, access)?;
+        running.announce(is_json)?;
+        running.until_stopped(signals)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,32 @@
+//! What systemd is told. Without systemd every call does nothing.
+
+use sd_notify::NotifyState;
+
+/// The server takes calls; also the end of a reload.
+pub(super) fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The files are being read again; `ready` ends it.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => log::warn!("event=notify_failed error={:?}", error.to_string()),
+    }
+}
+
+/// The server is going to end.
+pub(super) fn stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// A line for `systemctl status`.
+pub(super) fn status(status: &str) {
+    send(&[NotifyState::Status(status)]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("event=notify_failed error={:?}", error.to_string());
+    }
+}

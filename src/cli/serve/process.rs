@@ -1,0 +1,24 @@
+//! What the process is set to before it touches data: its signals, its file modes, its last resort.
+
+use std::io;
+
+use rustix::fs::Mode;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use super::fatal;
+use crate::cli::error::CliError;
+
+/// Sets up the process, and collects its signals from now on.
+pub(super) fn prepare() -> Result<Signals, CliError> {
+    fatal::abort_on_panic();
+    // Files and folders are for this user alone, whatever the caller's mask says.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    signals().map_err(CliError::Signals)
+}
+
+fn signals() -> io::Result<Signals> {
+    // With a handler, a file at its size limit is an error that the storage handles, and no end.
+    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
+    Signals::new([SIGTERM, SIGINT, SIGHUP])
+}

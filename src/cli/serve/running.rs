@@ -1,0 +1,134 @@
+//! A running server, and what signals do to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook::iterator::Signals;
+
+use super::access::Access;
+use super::{fatal, notify};
+use crate::cli::error::CliError;
+use crate::cli::output::{self, chain};
+use crate::config::Config;
+use crate::log::{Logs, Options, OsDisk};
+use crate::server::{Server, ServerOptions};
+
+/// A server with the logs that it serves.
+pub(super) struct Running {
+    config: Config,
+    address: SocketAddr,
+    logs: Arc<Logs>,
+    server: Server,
+}
+
+/// What a program reads instead of `listening on`.
+#[derive(Serialize)]
+struct Listening {
+    listening: SocketAddr,
+}
+
+impl Running {
+    /// Recovers the logs and opens the listener.
+    pub(super) fn start(config: Config, access: Access) -> Result<Self, CliError> {
+        notify::status("recovering logs");
+        let storage =
+            Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
+        let logs = Logs::open(&config.data_dir, Arc::new(OsDisk::new()), storage)?;
+        let options = ServerOptions {
+            limits: config.limits.clone(),
+            legacy_404: config.legacy_404,
+            poll_threads: config.grpc_threads,
+            ..ServerOptions::new(config.listen, access.transport, access.policy)
+        };
+        match Server::start(options, Arc::clone(&logs)) {
+            Ok(server) => {
+                let address = SocketAddr::new(config.listen.ip(), server.port());
+                Ok(Self { config, address, logs, server })
+            }
+            Err(error) => {
+                // The reason why nothing is served counts; whatever else fails now is in the log.
+                if let Err(error) = logs.close() {
+                    log::error!("event=close_failed error={:?}", chain(&error));
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Says that calls are taken, to people, programs and systemd.
+    pub(super) fn announce(&self, is_json: bool) -> Result<(), CliError> {
+        let address = self.address;
+        let told = match is_json {
+            true => output::json(&Listening { listening: address }),
+            false => output::line(format_args!("listening on {address}")),
+        };
+        match told {
+            // A server goes on without anyone who reads its output.
+            Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            told => told?,
+        }
+        log::info!(
+            "event=listening address={address} data={:?} logs={} version={}",
+            self.config.data_dir,
+            self.logs.list().len(),
+            env!("CARGO_PKG_VERSION")
+        );
+        notify::ready(&self.status());
+        Ok(())
+    }
+
+    /// Serves until a signal says to stop, and stops in order.
+    pub(super) fn until_stopped(self, mut signals: Signals) -> Result<(), CliError> {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                self.reload();
+                continue;
+            }
+            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            log::info!("event=stopping signal={name}");
+            return self.stop();
+        }
+        self.stop()
+    }
+
+    /// Reads certificates and policy again. They change together or not at all.
+    fn reload(&self) {
+        notify::reloading();
+        match Access::load(&self.config) {
+            Ok(access) => {
+                for warning in access.warnings() {
+                    log::warn!("event=check text={warning:?}");
+                }
+                access.apply(&self.server);
+                log::info!("event=reloaded");
+                notify::ready(&self.status());
+            }
+            Err(error) => {
+                log::error!("event=reload_refused kept=old error={:?}", chain(&error));
+                notify::ready("reload refused, the old files stay in force: see the log");
+            }
+        }
+    }
+
+    /// Ends the calls, then closes the logs; each step is tried whatever became of the one before.
+    fn stop(self) -> Result<(), CliError> {
+        notify::stopping();
+        let stopped = self.server.shutdown();
+        if stopped.calls_cancelled || stopped.threads_left > 0 {
+            log::warn!(
+                "event=calls_cancelled threads_left={}",
+                stopped.threads_left
+            );
+        }
+        self.logs.close()?;
+        log::info!("event=stopped");
+        Ok(())
+    }
+
+    fn status(&self) -> String {
+        format!("serving {} logs on {}", self.logs.list().len(), self.address)
+    }
+}

@@ -1,0 +1,57 @@
+//! The flags of the configuration.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::{Config, ConfigError, Overrides};
+
+/// The configuration file, and what wins over it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Settings {
+    /// The configuration file; /etc/varve/varve.toml if that exists
+    #[arg(long, env = "VARVE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect; port 0 takes a free one [config: listen, default 127.0.0.1:8400]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The folder of the logs [config: data_dir, default ./data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The server's certificate in PEM [config: tls.cert]
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key in PEM [config: tls.key]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The root certificates in PEM that clients' certificates must come from [config: tls.client_ca]
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// The access control list [config: acl.file]
+    #[arg(long, value_name = "FILE")]
+    acl: Option<PathBuf>,
+    /// No TLS, and everyone on this host is one subject: for tries [config: insecure.plaintext]
+    #[arg(long)]
+    plaintext: bool,
+}
+
+impl Settings {
+    /// Reads the configuration.
+    pub(crate) fn load(self) -> Result<Config, ConfigError> {
+        let overrides = Overrides {
+            listen: self.listen,
+            data_dir: self.data_dir,
+            cert: self.cert,
+            key: self.key,
+            client_ca: self.client_ca,
+            acl: self.acl,
+            plaintext: self.plaintext,
+        };
+        // systemd joins several folders with colons; the first is the one of the unit we ship.
+        let service = env::var("STATE_DIRECTORY").ok().filter(|folders| !folders.is_empty());
+        let service_dir = service.as_deref().and_then(|folders| folders.split(':').next());
+        Config::load(self.config.as_deref(), &overrides, service_dir.map(Path::new))
+    }
+}
