@@ -12,6 +12,7 @@ mod basics;
 mod casbin;
 mod crash;
 mod damage;
+mod format;
 mod model;
 mod os;
 mod rig;

@@ -1,0 +1,393 @@
+#!/usr/bin/env python3
+"""Reads a log of a Varve data directory, by docs/FORMAT.md alone.
+
+Usage: reader.py DATA_DIR LOG_NAME
+
+Prints each record as a line of JSON and checks every checksum on the way. What is wrong goes to
+standard error: a `note:` is harmless (a torn tail, a stale index), `damage:` is not.
+Exit code: 0 the log is whole, 1 records are damaged, 2 it cannot be read at all.
+Uses nothing but the standard library, and changes nothing. The server should not be running.
+"""
+
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+
+STORE_HEADER_BYTES = 128
+FRAME_HEADER_BYTES = 88
+FOOTER_BYTES_MIN = 72
+FOOTER_BYTES_MAX = 64 << 20
+SLOT_BYTES = 4096
+SLOT_FIELDS = (
+    "closed sequence log_id start durable_end incarnation last_time base position last_frame_at"
+    " first_time frames segment_crc capacity segments bases_crc"
+).split()
+
+
+class Unreadable(Exception):
+    """The log cannot be read at all: another format, or not a log."""
+
+
+def make_crc_table():
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+CRC_TABLE = make_crc_table()
+
+
+def crc32c(data, before=0):
+    """The CRC32C of `data`, or of what has the CRC `before` followed by `data`."""
+    crc = before ^ 0xFFFFFFFF
+    for byte in data:
+        crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+assert crc32c(b"123456789") == 0xE3069283
+assert crc32c(bytes(32)) == 0x8A9136AA
+
+
+class Report:
+    """Collects what is wrong and tells it."""
+
+    def __init__(self):
+        self.is_damaged = False
+
+    def note(self, text):
+        print(f"note: {text}", file=sys.stderr)
+
+    def damage(self, text):
+        self.is_damaged = True
+        print(f"damage: {text}", file=sys.stderr)
+
+
+# The small files.
+
+
+def read_meta(path):
+    """The fields of a meta file, or None if it is absent or damaged."""
+    try:
+        data = path.read_bytes()
+        lines = data.decode().splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    match = re.fullmatch("crc32c = ([0-9a-f]{8})", lines[-1]) if lines else None
+    covered = data[: -len("crc32c = 00000000\n")]
+    if not match or crc32c(covered) != int(match[1], 16):
+        return None
+    fields = dict(line.split(" = ", 1) for line in lines[:-1])
+    if fields.get("format") != "1":
+        raise Unreadable(f"{path} has format {fields.get('format')}")
+    return fields
+
+
+def read_checkpoint(path):
+    """The newest valid slot as a dict, or None."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    newest = None
+    for at in (0, SLOT_BYTES):
+        slot = data[at : at + 160]
+        if len(slot) < 160 or slot[:8] != b"VARVECKP":
+            continue
+        if crc32c(slot[12:160]) != struct.unpack_from("<I", slot, 8)[0]:
+            continue
+        version = struct.unpack_from("<H", slot, 12)[0]
+        if version != 1:
+            raise Unreadable(f"{path} has version {version}")
+        found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQII", slot, 14)))
+        if found["sequence"] % 2 != at // SLOT_BYTES:
+            continue
+        if newest is None or found["sequence"] > newest["sequence"]:
+            newest = found
+    return newest
+
+
+# Stores.
+
+
+def read_store_header(data, path):
+    """(log id, base offset, salt) by the first valid copy, or None."""
+    for at in (0, 64):
+        copy = data[at : at + 64]
+        if len(copy) < 64 or copy[:8] != b"VARVESTO":
+            continue
+        if crc32c(copy[:60]) != struct.unpack_from("<I", copy, 60)[0]:
+            continue
+        version, _, _, incompatible = struct.unpack_from("<HHII", copy, 8)
+        if version > 1 or incompatible:
+            raise Unreadable(f"{path} has version {version}, features {incompatible:#010x}")
+        return struct.unpack_from("<16sQQ", copy, 24)
+    return None
+
+
+class Frame:
+    """A frame whose header is valid; `payload` is None if its payload is damaged."""
+
+    def __init__(self, data, at, seed):
+        if data[at : at + 4] != b"VFRM" or at + FRAME_HEADER_BYTES > len(data):
+            raise ValueError
+        (
+            self.crc,
+            payload_bytes,
+            self.records,
+            self.base,
+            self.time,
+            self.incarnation,
+            self.durable_end,
+            _flags,
+            extension_bytes,
+            payload_crc,
+        ) = struct.unpack_from("<IIIQQQQHHI", data, at + 4)
+        begin = at + FRAME_HEADER_BYTES + extension_bytes
+        end = begin + payload_bytes
+        if end > len(data) or self.records == 0 or crc32c(data[at + 8 : begin], seed) != self.crc:
+            raise ValueError
+        payload = data[begin:end]
+        self.at = at
+        self.behind = (end + 7) & ~7
+        self.next = self.base + self.records
+        self.payload = payload if crc32c(payload) == payload_crc else None
+
+
+class Footer:
+    """A valid footer."""
+
+    def __init__(self, data, at, seed):
+        if data[at : at + 4] != b"VFTR" or at + FOOTER_BYTES_MIN > len(data):
+            raise ValueError
+        crc, length = struct.unpack_from("<II", data, at + 4)
+        if not FOOTER_BYTES_MIN <= length <= FOOTER_BYTES_MAX or at + length > len(data):
+            raise ValueError
+        self.at, self.behind = at, at + length
+        self.end = struct.unpack_from("<Q", data, at + 16)[0]
+        position = struct.unpack_from("<Q", data, at + 48)[0]
+        self.sums = struct.unpack_from("<IQQQQQI", data, at + 12)
+        trailer = struct.unpack_from("<I4s", data, self.behind - 8)
+        if trailer != (length, b"VEND") or position != at:
+            raise ValueError
+        if crc32c(data[at + 8 : self.behind], seed) != crc:
+            raise ValueError
+
+
+def walk(data, seed):
+    """Yields each valid Frame and Footer from the header on, and None where bytes are neither."""
+    at = STORE_HEADER_BYTES
+    while at < len(data):
+        for kind in (Frame, Footer):
+            try:
+                found = kind(data, at, seed)
+            except ValueError:
+                continue
+            yield found
+            at = found.behind
+            break
+        else:
+            yield None
+            at = next_magic(data, at + 8)
+
+
+def next_magic(data, at):
+    """The next multiple of 8 where a frame or a footer may begin; the end if there is none."""
+    for match in re.compile(b"VFRM|VFTR").finditer(data, at):
+        if match.start() % 8 == 0:
+            return match.start()
+    return len(data)
+
+
+# Records, in the encoding of Protocol Buffers.
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def fields(data):
+    """Yields (field number, bytes) of a message that has nothing but length-delimited fields."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        length, at = varint(data, at)
+        if tag & 7 != 2 or at + length > len(data):
+            raise Unreadable(f"a payload is no batch of records: {data.hex()}")
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def decode_record(data):
+    record = {"key": "", "value": "", "headers": []}
+    for number, content in fields(data):
+        if number == 1:
+            record["value"] = content.hex()
+        elif number == 2:
+            record["key"] = content.hex()
+        elif number == 3:
+            header = dict(fields(content))
+            record["headers"].append([header.get(1, b"").decode(), header.get(2, b"").hex()])
+    return record
+
+
+def print_records(frame):
+    records = [content for number, content in fields(frame.payload) if number == 1]
+    if len(records) != frame.records:
+        raise Unreadable(f"the frame at offset {frame.base} holds {len(records)} records")
+    for place, content in enumerate(records):
+        line = {"offset": frame.base + place, "append_time_us": frame.time}
+        print(json.dumps(line | decode_record(content)))
+
+
+# A log.
+
+
+def crc_of_crcs(frames):
+    return crc32c(b"".join(struct.pack("<I", frame.crc) for frame in frames))
+
+
+class Log:
+    """What its files say, before it is decided what that amounts to."""
+
+    def __init__(self, directory, report):
+        self.report = report
+        meta = read_meta(directory / "meta")
+        if meta is None:
+            report.note("meta is absent or damaged: the stores tell the log's id")
+        checkpoint = read_checkpoint(directory / "checkpoint")
+        self.log_id = bytes.fromhex(meta["id"]) if meta else None
+        named = [p for p in directory.glob("*.store") if re.fullmatch("[0-9]{20}", p.stem)]
+        stores = sorted((int(path.stem), path) for path in named)
+        if checkpoint and self.log_id not in (None, checkpoint["log_id"]):
+            report.note("the checkpoint is another log's")
+            checkpoint = None
+        if checkpoint is None and stores:
+            report.note("there is no valid checkpoint")
+        self.start = checkpoint["start"] if checkpoint else stores[0][0] if stores else 0
+        # The highest offset that is known to have been durable.
+        self.durable = max(self.start, checkpoint["durable_end"]) if checkpoint else self.start
+        # Accepted frames in order, with None for bytes that are none, and where they stand.
+        self.found = []
+        stores = [(base, path) for base, path in stores if base >= self.start]
+        self.checkpoint = checkpoint
+        self.check_bases([base for base, _ in stores])
+        for base, path in stores:
+            self.survey(base, path)
+
+    def survey(self, base, path):
+        data = path.read_bytes()
+        header = read_store_header(data, path)
+        if header and self.log_id is None:
+            self.log_id = header[0]
+        if not header or header[:2] != (self.log_id, base):
+            self.report.damage(f"{path.name} has no valid header of this log")
+            self.found.append((path, None))
+            return
+        seed = crc32c(header[0] + struct.pack("<QQ", *header[1:]))
+        end, incarnation, frames, footer = base, 0, [], None
+        for found in walk(data, seed):
+            if isinstance(found, Footer):
+                footer = found
+                self.durable = max(self.durable, footer.end)
+                break
+            if found is None:
+                self.found.append((path, None))
+                continue
+            frames.append(found)
+            self.durable = max(self.durable, found.durable_end)
+            fits = found.base >= end and found.incarnation >= incarnation
+            if found.payload is None or not fits:
+                self.found.append((path, None))
+                continue
+            end, incarnation = found.next, found.incarnation
+            self.found.append((path, found))
+        if footer:
+            self.check_footer(path, footer, frames)
+        self.check_mark(path, frames)
+        self.check_index(path, base, frames)
+
+    def check_footer(self, path, footer, frames):
+        ends = [frames[0], frames[-1]] if frames else []
+        sums = (len(frames), *(f.next for f in ends[1:]), *(f.time for f in ends))
+        sums += (*(f.incarnation for f in ends[1:]), footer.at, crc_of_crcs(frames))
+        if footer.sums != sums:
+            self.report.damage(f"{path.name} does not amount to what its footer says")
+
+    def check_mark(self, path, frames):
+        """Whether a checkpoint of a closed log says of its segment what that holds."""
+        mark = self.checkpoint
+        if not mark or not mark["closed"] or mark["base"] != int(path.stem) or not frames:
+            return
+        first, last = frames[0], frames[-1]
+        wanted = (last.next, last.incarnation, last.time, last.behind, last.at)
+        wanted += (first.time, len(frames), crc_of_crcs(frames))
+        names = "durable_end incarnation last_time position last_frame_at first_time frames"
+        if tuple(mark[name] for name in (names + " segment_crc").split()) != wanted:
+            self.report.note(f"the checkpoint does not fit {path.name}")
+
+    def check_bases(self, bases):
+        mark = self.checkpoint
+        crc = crc32c(b"".join(struct.pack("<Q", base) for base in bases))
+        if mark and mark["closed"] and (mark["segments"], mark["bases_crc"]) != (len(bases), crc):
+            self.report.note("the checkpoint names other segments")
+
+    def check_index(self, path, base, frames):
+        index = path.with_suffix(".index")
+        data = index.read_bytes() if index.exists() else b""
+        wanted = [(frame.base - base, frame.at) for frame in frames]
+        count = min(len(wanted), len(data) // 12)
+        held = [struct.unpack_from("<IQ", data, 12 * n) for n in range(count)]
+        if held != wanted:
+            self.report.note(f"{index.name} is stale; it is rebuilt when it is used")
+
+    def print(self):
+        """Prints the records from the start to the first break at or above what was durable."""
+        end, is_broken = self.start, False
+        for path, frame in self.found:
+            is_broken |= frame is None
+            if is_broken or frame.base != end:
+                if end >= self.durable:
+                    break
+            if frame is None or frame.base < end:
+                continue
+            if frame.base > end:
+                self.report.damage(f"offsets {end} to {frame.base - 1} are lost before {path.name}")
+            print_records(frame)
+            end, is_broken = frame.next, False
+        if end < self.durable:
+            self.report.damage(f"offsets {end} to {self.durable - 1} are lost at the end")
+
+
+def main():
+    if len(sys.argv) != 3:
+        print(__doc__.splitlines()[2], file=sys.stderr)
+        return 2
+    directory = Path(sys.argv[1]) / "logs" / sys.argv[2]
+    if not directory.is_dir():
+        print(f"error: there is no log {directory}", file=sys.stderr)
+        return 2
+    report = Report()
+    try:
+        Log(directory, report).print()
+    except Unreadable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 1 if report.is_damaged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

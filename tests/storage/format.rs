@@ -1,0 +1,297 @@
+//! What is on disk is what docs/FORMAT.md says: `tests/format/reader.py`, which was written from
+//! that page alone, reads what the log wrote, and the log reads the page's example.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use varve::log::{Durability, Log, LogName, LogOverrides, Logs, Offset, Options, OsDisk};
+
+use crate::rig::wait;
+
+const NAME: &str = "tides";
+
+/// A record as its producer made it.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Record {
+    fn new(key: &str, value: &str, headers: &[(&str, &str)]) -> Self {
+        let header = |(name, value): &(&str, &str)| (name.to_string(), value.as_bytes().to_vec());
+        Self { key: key.into(), value: value.into(), headers: headers.iter().map(header).collect() }
+    }
+
+    /// The `n`-th record: keys, values and headers that are absent, short, and over 127 bytes.
+    fn of(n: usize) -> Self {
+        let bytes = |len: usize| (0..len).map(|i| u8::try_from((i + n) % 256).unwrap()).collect();
+        let header = |i: usize| (format!("header-{i}"), bytes(i * 50));
+        Self {
+            key: bytes([0, 3, 130][n % 3]),
+            value: bytes(n * 61 % 400),
+            headers: (0..n % 4).map(header).collect(),
+        }
+    }
+
+    /// As an element of `records` in a `varve.v1.Batch`.
+    fn encode(&self) -> Vec<u8> {
+        let mut record = field(1, &self.value);
+        record.extend(field(2, &self.key));
+        for (name, value) in &self.headers {
+            let header = [field(1, name.as_bytes()), field(2, value)].concat();
+            record.extend(field(3, &header));
+        }
+        element(1, &record)
+    }
+
+    /// As the reader prints it.
+    fn line(&self, offset: Offset, append_time_us: u64) -> String {
+        let header =
+            |(name, value): &(String, Vec<u8>)| format!("[\"{name}\", \"{}\"]", hex(value));
+        let headers: Vec<_> = self.headers.iter().map(header).collect();
+        format!(
+            "{{\"offset\": {offset}, \"append_time_us\": {append_time_us}, \"key\": \"{}\", \
+             \"value\": \"{}\", \"headers\": [{}]}}",
+            hex(&self.key),
+            hex(&self.value),
+            headers.join(", ")
+        )
+    }
+}
+
+/// A field of bytes, which is left out if it has none.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    if content.is_empty() { Vec::new() } else { element(number, content) }
+}
+
+fn element(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length > 127 {
+        out.push(u8::try_from(length % 128 + 128).unwrap());
+        length /= 128;
+    }
+    out.push(u8::try_from(length).unwrap());
+    out.extend(content);
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the reader said.
+#[derive(Debug)]
+struct Read {
+    lines: Vec<String>,
+    complaints: String,
+    code: i32,
+}
+
+fn read(data: &Path) -> Read {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/reader.py");
+    let ran = Command::new("python3").arg(reader).arg(data).arg(NAME).output();
+    let ran = ran.expect("python3 runs the reader; the package `python3` has it");
+    Read {
+        lines: String::from_utf8(ran.stdout).unwrap().lines().map(str::to_owned).collect(),
+        complaints: String::from_utf8(ran.stderr).unwrap(),
+        code: ran.status.code().unwrap(),
+    }
+}
+
+fn open(data: &Path) -> Arc<Logs> {
+    let options = Options { min_free_bytes: 0, ..Options::default() };
+    Logs::open(data, Arc::new(OsDisk::new()), options).unwrap()
+}
+
+/// Appends `batches` batches of one to five records and returns the lines that they should read as.
+fn fill(log: &Arc<Log>, batches: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut unacknowledged = Vec::new();
+    for n in 0..batches {
+        let records: Vec<_> = (0..=n % 5).map(|i| Record::of(lines.len() + i)).collect();
+        let payload: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+        let count = NonZeroU32::new(u32::try_from(records.len()).unwrap()).unwrap();
+        let pending = log.append(&payload, count, Durability::Synced).unwrap();
+        let (base, time) = (pending.base_offset(), pending.append_time_us());
+        let offsets = (0_u64..).map(|place| base.plus(place));
+        lines.extend(records.iter().zip(offsets).map(|(record, at)| record.line(at, time)));
+        unacknowledged.push(pending);
+        if n % 7 == 0 || n + 1 == batches {
+            unacknowledged.drain(..).for_each(|pending| assert!(wait(pending).is_ok()));
+        }
+    }
+    lines
+}
+
+fn create(logs: &Logs) -> Arc<Log> {
+    let overrides = LogOverrides { segment_bytes_max: Some(16 << 10), ..LogOverrides::default() };
+    logs.create(&LogName::parse(NAME).unwrap(), overrides).unwrap()
+}
+
+fn files(data: &Path, ending: &str) -> Vec<PathBuf> {
+    let directory = data.join("logs").join(NAME);
+    let mut paths: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.to_str().unwrap().ends_with(ending));
+    paths.sort();
+    paths
+}
+
+/// Copies the log's files, as a kill at this moment would leave them.
+fn copy(data: &Path) -> tempfile::TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    let directory = copied.path().join("logs").join(NAME);
+    fs::create_dir_all(&directory).unwrap();
+    for path in files(data, "") {
+        fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
+    }
+    copied
+}
+
+#[test]
+fn a_reader_made_from_the_format_page_reads_every_record() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open(data.path());
+    let log = create(&logs);
+    let mut expected = fill(&log, 400);
+    assert!(files(data.path(), ".store").len() >= 10);
+
+    let killed = copy(data.path());
+    let tail = files(killed.path(), ".store").into_iter().rfind(|p| !p.ends_with("next.store"));
+    let mut bytes = fs::read(tail.as_ref().unwrap()).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let torn_at = used.next_multiple_of(8);
+    bytes.resize(bytes.len().max(torn_at + 200), 0);
+    let whole_frame = bytes[128..128 + 150].to_vec();
+    bytes[torn_at..torn_at + 150].copy_from_slice(&whole_frame);
+    bytes[torn_at + 100] ^= 1;
+    fs::write(tail.unwrap(), bytes).unwrap();
+    let read_killed = read(killed.path());
+    assert_eq!(read_killed.code, 0, "a torn tail is no damage: {}", read_killed.complaints);
+    assert_eq!(read_killed.lines, expected);
+
+    let bounds = log.bounds();
+    let start = log.trim(Offset::new(bounds.end.get() / 2)).unwrap();
+    assert!(start > bounds.start);
+    logs.close().unwrap();
+    let closed = read(data.path());
+    expected.drain(..usize::try_from(start.get()).unwrap());
+    assert_eq!(closed.lines, expected);
+    assert_eq!((closed.complaints.as_str(), closed.code), ("", 0));
+    println!("cases: {} records", read_killed.lines.len() + closed.lines.len());
+}
+
+/// The reader tells apart what a checksum covers and what not; else it would prove little.
+#[test]
+fn the_reader_reports_every_record_that_a_flipped_bit_costs() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open(data.path());
+    let expected = fill(&create(&logs), 30);
+    logs.close().unwrap();
+    let known: BTreeSet<_> = expected.iter().collect();
+    let store = files(data.path(), ".store").remove(0);
+    let bytes = fs::read(&store).unwrap();
+    let (mut cases, mut costly) = (0, 0);
+    for at in (3..bytes.len()).step_by(bytes.len() / 24) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&store, &flipped).unwrap();
+        let read = read(data.path());
+        assert!(read.lines.iter().all(|line| known.contains(line)), "byte {at}: {read:?}");
+        let is_whole = read.lines.len() == expected.len();
+        assert!(is_whole || read.code == 1, "byte {at}: {read:?}");
+        let lost = expected.len() - read.lines.len();
+        assert!(lost <= 5, "byte {at} costs more than its batch: {read:?}");
+        costly += usize::from(!is_whole);
+        cases += 1;
+    }
+    assert!(costly > cases / 2, "{costly} of {cases}");
+    println!("cases: {cases} flips for the reader");
+}
+
+/// The files and the records that docs/FORMAT.md shows.
+struct Example {
+    files: Vec<(String, Vec<u8>)>,
+    lines: Vec<String>,
+}
+
+/// Reads the page's blocks: ```` ```hex PATH BYTES ````, whose lines are a position, bytes and a
+/// remark, two blanks apart, and whose bytes are zero where no line says otherwise;
+/// ```` ```text PATH ````; and ```` ```json ````.
+fn example() -> Example {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMAT.md");
+    let page = fs::read_to_string(path).unwrap();
+    let mut example = Example { files: Vec::new(), lines: Vec::new() };
+    for block in page.split("\n```").skip(1).step_by(2) {
+        let (opening, content) = block.split_once('\n').unwrap();
+        match opening.split(' ').collect::<Vec<_>>()[..] {
+            ["hex", path, bytes] => {
+                let mut file = vec![0; bytes.parse().unwrap()];
+                content.lines().for_each(|line| put_line(&mut file, line));
+                example.files.push((path.to_owned(), file));
+            }
+            ["text", path] => example.files.push((path.to_owned(), format!("{content}\n").into())),
+            ["json"] => example.lines.extend(content.lines().map(str::to_owned)),
+            _ => {}
+        }
+    }
+    example
+}
+
+fn put_line(file: &mut [u8], line: &str) {
+    let mut columns = line.split("  ");
+    let at = usize::from_str_radix(columns.next().unwrap(), 16).unwrap();
+    let bytes = columns.next().unwrap().split(' ');
+    for (n, byte) in bytes.enumerate() {
+        assert_eq!(file[at + n], 0, "two lines say what stands at {:x}", at + n);
+        file[at + n] = u8::from_str_radix(byte, 16).unwrap();
+    }
+}
+
+#[test]
+fn the_example_of_the_format_page_is_what_the_log_and_the_reader_read() {
+    let data = tempfile::tempdir().unwrap();
+    let example = example();
+    assert_eq!((example.files.len(), example.lines.len()), (6, 4));
+    for (path, bytes) in &example.files {
+        let path = data.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let by_reader = read(data.path());
+    assert_eq!(by_reader.lines, example.lines);
+    assert_eq!((by_reader.complaints.as_str(), by_reader.code), ("", 0));
+
+    let batches = [
+        vec![Record::new("brest", "high 4.31", &[]), Record::new("brest", "low 1.02", &[])],
+        vec![Record::new("dover", "high 5.10", &[("unit", "m")])],
+        vec![Record::new("", "fog", &[])],
+    ];
+    let logs = open(data.path());
+    let log = logs.get(NAME).unwrap();
+    let mut lines = Vec::new();
+    for records in &batches {
+        let base = Offset::new(u64::try_from(lines.len()).unwrap());
+        let chunk = log.read(base, 1).unwrap();
+        let stored = chunk.batches().next().unwrap();
+        let payload: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+        assert_eq!((stored.base_offset, stored.payload), (base, &payload[..]));
+        let offsets = (0_u64..).map(|place| base.plus(place));
+        let line = |(record, at): (&Record, _)| record.line(at, stored.append_time_us);
+        lines.extend(records.iter().zip(offsets).map(line));
+    }
+    assert_eq!(lines, example.lines);
+    assert_eq!(log.bounds().end, Offset::new(4));
+    logs.close().unwrap();
+    for (path, bytes) in &example.files {
+        let now = fs::read(data.path().join(path)).unwrap();
+        assert!(now == *bytes, "{path} is a clean log's and was changed by a start");
+    }
+}
