@@ -1,6 +1,7 @@
 //! A log's `checkpoint` file: how far it is known to be durable, so that a start need not look.
 //!
-//! Two slots of 4,096 bytes, overwritten in turn; the valid one with the higher sequence counts.
+//! Two slots of 4,096 bytes, overwritten in turn; the valid one with the higher sequence counts. If
+//! the other one is damaged it may have been newer, so the log then does not count as closed.
 //! Neither is needed to recover the log, but the start offset and the highest end are promises: no
 //! store is removed before they are durable here.
 //!
@@ -188,6 +189,7 @@ impl CheckpointFile {
             Err(e) => return Err(IoError::at("open", &path)(e).into()),
         };
         let mut newest: Option<(u64, Checkpoint)> = None;
+        let mut one_is_lost = false;
         for slot in 0..2 {
             let mut bytes = vec![0; narrow(SLOT_BYTES)];
             file.read_at(&mut bytes, slot * SLOT_BYTES).map_err(IoError::at("read", &path))?;
@@ -197,7 +199,8 @@ impl CheckpointFile {
                 {
                     newest = Some((sequence, checkpoint));
                 }
-                Some(Slot::Valid(..)) | None => {}
+                Some(Slot::Valid(..)) => {}
+                None => one_is_lost |= bytes.iter().any(|byte| *byte != 0),
                 Some(Slot::Newer(version)) => {
                     let (found, supported) = (format!("version {version}"), "version 1".into());
                     return Err(OpenError::NewerFormat { path, found, supported });
@@ -205,7 +208,9 @@ impl CheckpointFile {
             }
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
-        Ok((Some(Self { path, file, sequence }), newest.map(|(_, checkpoint)| checkpoint)))
+        let checkpoint =
+            newest.map(|(_, newest)| Checkpoint { clean: newest.clean && !one_is_lost, ..newest });
+        Ok((Some(Self { path, file, sequence }), checkpoint))
     }
 
     /// Writes the next slot and makes it durable.
@@ -263,7 +268,8 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
             disk.damage(&path, &damaged).unwrap();
-            assert_eq!(read(&disk), Some(checkpoint(4)), "byte {at}");
+            let expected = Checkpoint { clean: false, ..checkpoint(4) };
+            assert_eq!(read(&disk), Some(expected), "byte {at}");
         }
     }
 

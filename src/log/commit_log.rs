@@ -215,7 +215,11 @@ impl Log {
             return Err(TrimError::Unavailable);
         }
         if before == writer.written() && before > self.start() {
-            writer.seal(self).map_err(|error| self.fatal_trim(&mut writer, error))?;
+            match writer.seal(self) {
+                Ok(()) => {}
+                Err(error) if error.is_no_space() => return Err(error.into()),
+                Err(error) => return Err(self.fatal_trim(&mut writer, error)),
+            }
         }
         let segments = self.segments.load_full();
         let is_old = |s: &Arc<Segment>| s.end() <= before && !writer.writes_to(s.base());
@@ -227,7 +231,10 @@ impl Log {
         let start = kept.first().map_or(end, |segment| segment.base());
         self.start.store(start.get(), Ordering::Release);
         self.segments.store(Arc::new(kept.to_vec()));
-        self.write_checkpoint(false).map_err(|error| self.fatal_trim(&mut writer, error))?;
+        // Into both slots: should one of them rot, the other must not bring the old start back.
+        for _ in 0..2 {
+            self.write_checkpoint(false).map_err(|error| self.fatal_trim(&mut writer, error))?;
+        }
         drop(writer);
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
@@ -333,8 +340,10 @@ impl Log {
         if self.has_refused(Refusal::Failed) || !self.is_over_age(&writer) {
             return;
         }
-        if let Err(error) = writer.seal(self) {
-            writer.fail(self, error);
+        match writer.seal(self) {
+            // On a full disk the segment just stays active.
+            Err(error) if !error.is_no_space() => writer.fail(self, error),
+            Ok(()) | Err(_) => {}
         }
     }
 

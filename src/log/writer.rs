@@ -59,6 +59,13 @@ enum Fault {
     Fatal(IoError),
 }
 
+impl Fault {
+    /// What a failure that was undone means.
+    fn of(e: IoError) -> Self {
+        if e.is_no_space() { Self::NoSpace } else { Self::Fatal(e) }
+    }
+}
+
 impl From<IoError> for Fault {
     fn from(e: IoError) -> Self {
         Self::Fatal(e)
@@ -143,18 +150,26 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals the active segment if it has records; the next append begins another.
+    /// Seals the active segment if it has records; the next append begins another. If there is no
+    /// space for the footer, the segment stays active as it was.
     pub(crate) fn seal(&mut self, log: &Arc<Log>) -> Result<(), IoError> {
         self.wake()?;
         if !matches!(&self.tail, Tail::Active(active) if active.mark.frames > 0) {
             return Ok(());
         }
         self.sync(log)?;
-        let Tail::Active(active) = std::mem::replace(&mut self.tail, Tail::Nowhere) else {
+        let Tail::Active(mut active) = std::mem::replace(&mut self.tail, Tail::Nowhere) else {
             return Ok(());
         };
         self.next_capacity = active.next_capacity(log.settings());
-        active.files.store.seal(&active.footer())?;
+        match active.files.store.seal(&active.footer()) {
+            Err(error) if error.is_no_space() => {
+                active.undo_write()?;
+                self.tail = Tail::Active(active);
+                return Err(error);
+            }
+            other => other?,
+        }
         // The index is a cache; if the flushers are busy its sync is left to the kernel.
         log.engine().queue_if_calm(Job::SyncIndex(active.segment));
         log.queue_checkpoint();
@@ -219,7 +234,7 @@ impl Writer {
             if count > 0 {
                 return Ok(count);
             }
-            self.seal(log)?;
+            self.seal(log).map_err(Fault::of)?;
         }
         self.begin_segment(log)?;
         match &self.tail {
@@ -242,11 +257,12 @@ impl Writer {
                 self.unsynced_bytes += wide(total);
                 Ok(())
             }
-            Err(e) if e.is_no_space() => {
-                active.undo_write()?;
-                Err(Fault::NoSpace)
+            Err(e) => {
+                if e.is_no_space() {
+                    active.undo_write()?;
+                }
+                Err(Fault::of(e))
             }
-            Err(e) => Err(e.into()),
         }
     }
 
@@ -261,8 +277,7 @@ impl Writer {
                 self.begun = true;
                 Ok(())
             }
-            Err(e) if e.is_no_space() => Err(Fault::NoSpace),
-            Err(e) => Err(e.into()),
+            Err(e) => Err(Fault::of(e)),
         }
     }
 
@@ -286,8 +301,7 @@ impl Writer {
                 self.tail = Tail::Active(active);
                 Ok(())
             }
-            Err(e) if e.is_no_space() => Err(Fault::NoSpace),
-            Err(e) => Err(e.into()),
+            Err(e) => Err(Fault::of(e)),
         }
     }
 

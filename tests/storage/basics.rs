@@ -351,6 +351,31 @@ fn r11_a_refused_write_leaves_no_trace_that_recovery_could_find() {
     assert_eq!(rig.read_all(), all);
 }
 
+/// A write that found no space took the space for the footer with it, and sealing was fatal.
+#[test]
+fn r11_a_segment_that_cannot_be_sealed_for_lack_of_space_stays_active() {
+    let rig = Rig::new();
+    let mut all = rig.fill(7);
+    let refused = |rig: &Rig| {
+        let pending = rig.log.append(&[9; 500], ONE, Durability::Synced).unwrap();
+        rig.logs.work();
+        assert_eq!(poll(pending), Poll::Ready(Err(AckError::NoSpace)));
+        assert!(!rig.logs.has_failed());
+    };
+    rig.disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    refused(&rig);
+    let rig = rig.reopen();
+    all.push((rig.append(&Batch::of(8)), Batch::of(8)));
+    // The segment is full now; its footer finds no space, then it does.
+    rig.disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    refused(&rig);
+    assert_eq!(rig.read_all(), all);
+    let rig = rig.reopen();
+    all.push((rig.append(&Batch::of(9)), Batch::of(9)));
+    assert_eq!(rig.files(".store").len(), 2);
+    assert_eq!(rig.killed().read_all(), all);
+}
+
 fn fatal_counter() -> (Arc<AtomicUsize>, Options) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);

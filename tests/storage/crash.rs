@@ -136,7 +136,7 @@ fn r1_to_r8_hold_after_a_cut_behind_every_call() {
         disk.cut_power_after(step);
         let mut witness = Witness::default();
         script(&disk, &mut witness);
-        let random = (0..16).map(|seed| Tear::Random(step * 16 + seed));
+        let random = (0..40).map(|seed| Tear::Random(step * 40 + seed));
         for tear in [Tear::LoseAll, Tear::KeepAll].into_iter().chain(random) {
             check_after(&disk, &witness, tear, &format!("cut after call {step}, {tear:?}"));
             cases += 1;

@@ -268,6 +268,32 @@ fn data_of_a_newer_format_is_refused_and_unchanged() {
     }
 }
 
+/// The slot that says that appends went on is damaged, and the older one says that the log was
+/// closed. It was believed, and what had been appended since was overwritten.
+#[test]
+fn r6_a_rotten_checkpoint_slot_hides_no_records() {
+    let rig = Rig::new();
+    let mut all = rig.fill(3);
+    let rig = rig.reopen();
+    let closed = rig.disk.bytes(&rig.files("checkpoint")[0]).unwrap();
+    let more = Batch::of(7);
+    all.push((rig.append(&more), more));
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    let path = files(&disk, "checkpoint")[0].clone();
+    let mut rotten = disk.bytes(&path).unwrap();
+    for slot in [0..160, 4096..4256] {
+        if rotten[slot.clone()] != closed[slot.clone()] {
+            rotten[slot.start + 50] ^= 1;
+        }
+    }
+    disk.damage(&path, &rotten).unwrap();
+    assert_eq!(open(&disk).read_all(), all);
+    // The same if that slot was never written at all.
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    disk.damage(&path, &closed).unwrap();
+    assert_eq!(open(&disk).read_all(), all);
+}
+
 #[test]
 fn a_log_is_rebuilt_from_its_stores_alone() {
     for (disk, all) in [killed_log(), closed_log()] {

@@ -38,6 +38,10 @@ pub(super) fn open(
     if last != mark.base || !ends_as_marked(&store, &mark)? {
         return Ok(None);
     }
+    if matches!(Scan::headers(&store, mark.position)?.next()?, Found::Frame { .. }) {
+        // Somebody appended after this checkpoint, which then is not the newest.
+        return Ok(None);
+    }
     let sealed = store.footer()?.is_some();
     recovered.segments = segments(site, mark.durable_end);
     if let Some(segment) = recovered.segments.last().filter(|_| !sealed) {

@@ -1,8 +1,9 @@
 //! The tree of names: what the process sees, and the changes that no directory sync has covered.
 //!
 //! A change is durable once every directory that it touches was synced. At a power cut each other
-//! change happens or not, in order; one that no longer makes sense does not. That is harsher than a
-//! journaling file system, which keeps a prefix.
+//! change happens or not; one that no longer makes sense does not, and of several changes of one
+//! name a later one never happens without the earlier. That is harsher than a journaling file
+//! system, which keeps a prefix of all changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -24,6 +25,15 @@ enum Change {
     Create(PathBuf, Node),
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
+}
+
+impl Change {
+    fn names(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Create(path, _) | Self::Remove(path) => vec![path],
+            Self::Rename(from, to) => vec![from, to],
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -111,9 +121,14 @@ impl Names {
 
     pub(super) fn after_power_cut(&self, coin: &mut Coin) -> Self {
         let mut tree = self.durable.clone();
+        let mut undone: BTreeSet<&PathBuf> = BTreeSet::new();
         for pending in &self.pending {
-            if coin.survives() {
+            let names = pending.change.names();
+            let follows_undone = names.iter().any(|name| undone.contains(name));
+            if coin.survives() && !follows_undone {
                 apply(&mut tree, &pending.change);
+            } else {
+                undone.extend(names);
             }
         }
         let orphans: Vec<PathBuf> =
@@ -132,12 +147,8 @@ impl Names {
         if !apply(&mut self.visible, &change) {
             return Err(ErrorKind::NotFound.into());
         }
-        let paths: Vec<&PathBuf> = match &change {
-            Change::Create(path, _) | Change::Remove(path) => vec![path],
-            Change::Rename(from, to) => vec![from, to],
-        };
-        let unsynced =
-            paths.into_iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
+        let directories = change.names().into_iter().filter_map(|name| name.parent());
+        let unsynced = directories.map(Path::to_owned).collect();
         self.pending.push(Pending { change, unsynced });
         Ok(())
     }
