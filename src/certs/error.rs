@@ -97,13 +97,19 @@ pub enum Warning {
         line: u32,
     },
     /// A server's certificate names no host.
-    #[error("{}: no host and no address in \"hosts\": gRPC clients will refuse this server", path.display())]
+    #[error(
+        "{}: no host and no address in \"hosts\": gRPC clients will refuse this server",
+        path.display()
+    )]
     NoHosts {
         /// The request.
         path: PathBuf,
     },
     /// A client's certificate gives its owner no subject.
-    #[error("{}: a server will not let this client in, its certificate has {reason}", path.display())]
+    #[error(
+        "{}: a server will not let this client in, its certificate has {reason}",
+        path.display()
+    )]
     NoSubject {
         /// The request.
         path: PathBuf,

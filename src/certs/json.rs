@@ -283,7 +283,18 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_line() {
-        let text = "{\n \"name\": \"x\",\n \"sizes\": [\n  1,\n\n  20\n ],\n \"deep\":\n  {\n  \"a\": 7\n}\n}";
+        let text = r#"{
+            "name": "x",
+            "sizes": [
+                1,
+
+                20
+            ],
+            "deep":
+                {
+                "a": 7
+                }
+        }"#;
         let root = parse(text.as_bytes()).unwrap();
         let members = root.members().unwrap();
         let lines: Vec<u32> = members.iter().map(|(_, node)| node.line).collect();

@@ -24,8 +24,8 @@ use super::subject::SubjectName;
 use super::usage::Usages;
 use crate::tls::Moment;
 
-const BACKDATE: Duration = Duration::from_secs(5 * 60);
-const EXPIRY_MAX: Duration = Duration::from_secs(8_766_000 * 3600);
+const BACKDATE: Duration = Duration::from_mins(5);
+const EXPIRY_MAX: Duration = Duration::from_hours(8_766_000);
 /// The highest bit is set, so a serial number is never 0 and always positive.
 const SERIAL_BITS: i32 = 127;
 
@@ -60,7 +60,7 @@ pub(super) struct Blank<'a> {
 
 impl Expiry {
     /// A CA's, if its request says nothing: five years, as in cfssl.
-    pub(super) const OF_CA: Self = Self(Duration::from_secs(43_800 * 3600));
+    pub(super) const OF_CA: Self = Self(Duration::from_hours(43_800));
 
     pub(super) fn read(node: &Node) -> Result<Self, Wrong> {
         let (duration, given) = (duration::read(node)?, node.text()?.to_owned());

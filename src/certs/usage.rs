@@ -86,7 +86,7 @@ impl Usages {
     /// Adds a usage; false if the word is unknown.
     fn add(&mut self, word: &str) -> bool {
         if let Some((_, bit, _)) = KEY_USAGES.iter().find(|(name, ..)| *name == word) {
-            self.key = self.key.and(*bit);
+            self.key = self.key.with(*bit);
             return true;
         }
         let purpose = PURPOSES.iter().find(|(name, _)| *name == word);
@@ -138,7 +138,7 @@ pub(super) fn describe(parts: &Parts<'_>) -> Vec<String> {
     let mut shown = KeyUsage(0);
     for (word, bit, _) in KEY_USAGES {
         if parts.key_usage.is_some_and(|usage| usage.has(bit)) && !shown.has(bit) {
-            shown = shown.and(bit);
+            shown = shown.with(bit);
             words.push(word.to_owned());
         }
     }

@@ -58,7 +58,10 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// It is far larger than such a file can be.
-    #[error("the {role} {} is larger than {bytes_max} bytes: is it the right file?", path.display())]
+    #[error(
+        "the {role} {} is larger than {bytes_max} bytes: is it the right file?",
+        path.display()
+    )]
     TooLarge {
         /// What the file is for.
         role: Role,

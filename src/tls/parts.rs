@@ -56,7 +56,7 @@ impl KeyUsage {
     pub(crate) const DIGITAL_SIGNATURE: Self = Self(0x8000);
     pub(crate) const CERT_SIGN: Self = Self(0x0400);
 
-    pub(crate) const fn and(self, other: Self) -> Self {
+    pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -95,12 +95,11 @@ def read_checkpoint(path):
         data = path.read_bytes()
     except FileNotFoundError:
         return None
-    newest = None
+    newest, one_is_lost = None, False
     for at in (0, SLOT_BYTES):
-        slot = data[at : at + 160]
-        if len(slot) < 160 or slot[:8] != b"VARVECKP":
-            continue
-        if crc32c(slot[12:160]) != struct.unpack_from("<I", slot, 8)[0]:
+        slot = data[at : at + 160].ljust(160, b"\0")
+        if slot[:8] != b"VARVECKP" or crc32c(slot[12:]) != struct.unpack_from("<I", slot, 8)[0]:
+            one_is_lost |= any(data[at : at + SLOT_BYTES])
             continue
         version = struct.unpack_from("<H", slot, 12)[0]
         if version != 1:
@@ -110,6 +109,8 @@ def read_checkpoint(path):
             continue
         if newest is None or found["sequence"] > newest["sequence"]:
             newest = found
+    if newest and one_is_lost:
+        newest["closed"] = 0
     return newest
 
 

@@ -185,7 +185,8 @@ fn bad_profiles_are_refused_also_if_another_is_wanted() {
     for (profile, expected) in [
         (
             "\"expiry\": \"1h\"",
-            "1: the profile has no \"usages\": add it, as \"usages\": [\"signing\", \"server auth\"]",
+            "1: the profile has no \"usages\": add it, as \"usages\": [\"signing\", \
+             \"server auth\"]",
         ),
         (
             "\"usages\": [\"signing\"]",
