@@ -144,6 +144,10 @@ impl Active {
 
     /// Whether it is time to prepare the next segment.
     pub(crate) fn fills_soon(&self) -> bool {
+        if self.mark.position < self.mark.capacity_bytes / 4 {
+            // Too early to tell the pace from a first burst.
+            return false;
+        }
         let elapsed = self.began.elapsed().as_micros().max(1);
         let left = self.mark.capacity_bytes.saturating_sub(self.mark.position);
         // At the pace so far: left / (position / elapsed) is the time left.

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use super::codec::Decoder;
 use super::disk::{Disk, File};
-use super::error::{IoError, OpenError};
+use super::error::{IoError, OpenError, SYNC};
 use super::names;
 use super::offset::{LogId, Offset};
 use super::width::narrow;
@@ -169,7 +169,7 @@ impl CheckpointFile {
             // Else the next attempt would find a file that it did not make.
             let _removed = disk.remove(&path);
         })?;
-        file.sync().map_err(IoError::at("sync", &path))?;
+        file.sync().map_err(IoError::at(SYNC, &path))?;
         Ok(Self { path, file, sequence: 0 })
     }
 
@@ -219,7 +219,7 @@ impl CheckpointFile {
         let position = sequence % 2 * SLOT_BYTES;
         let bytes = checkpoint.encode(sequence);
         self.file.write_at(&bytes, position).map_err(IoError::at("write", &self.path))?;
-        self.file.sync().map_err(IoError::at("sync", &self.path))?;
+        self.file.sync().map_err(IoError::at(SYNC, &self.path))?;
         self.sequence = sequence;
         Ok(())
     }

@@ -22,7 +22,9 @@ use super::active::Active;
 use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark};
 use super::chunk::Chunk;
 use super::engine::{Engine, Job};
-use super::error::{AckError, AppendError, FatalError, IoError, ReadError, Stopped, TrimError};
+use super::error::{
+    AckError, AppendError, FatalError, IoError, ReadError, SYNC, Stopped, TrimError,
+};
 use super::frame::FrameHeader;
 use super::group::{Group, Pending};
 use super::intake::{Calls, Frames, Intake, Refusal, Work};
@@ -229,16 +231,25 @@ impl Log {
             return Ok(self.start());
         }
         let start = kept.first().map_or(end, |segment| segment.base());
-        self.start.store(start.get(), Ordering::Release);
-        self.segments.store(Arc::new(kept.to_vec()));
-        // Into both slots: should one of them rot, the other must not bring the old start back.
-        for _ in 0..2 {
-            self.write_checkpoint(false).map_err(|error| self.fatal_trim(&mut writer, error))?;
-        }
+        self.begin_at(start, kept).map_err(|error| self.fatal_trim(&mut writer, error))?;
         drop(writer);
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
         Ok(start)
+    }
+
+    /// Makes `start` the log's start and `kept` its segments: first durably, then for all to see.
+    fn begin_at(&self, start: Offset, kept: &[Arc<Segment>]) -> Result<(), IoError> {
+        // Held throughout, so that no other checkpoint brings the old start back.
+        let mut held = self.checkpoint.lock();
+        let mark = *self.mark.lock();
+        // Into both slots: should one of them rot, the other must not bring it back either.
+        for _ in 0..2 {
+            self.write_slot(&mut held, mark, false, (start, kept))?;
+        }
+        self.start.store(start.get(), Ordering::Release);
+        self.segments.store(Arc::new(kept.to_vec()));
+        Ok(())
     }
 
     fn fatal_trim(&self, writer: &mut Writer, error: IoError) -> TrimError {
@@ -448,17 +459,22 @@ impl Log {
     fn write_checkpoint(&self, clean: bool) -> Result<(), IoError> {
         let mut held = self.checkpoint.lock();
         let mark = *self.mark.lock();
-        self.write_slot(&mut held, mark, clean)
+        self.write_slot(&mut held, mark, clean, (self.start(), &self.segments.load()))
     }
 
-    fn write_slot(&self, held: &mut Checkpointer, mark: Mark, clean: bool) -> Result<(), IoError> {
-        let census = Census::of(self.segments.load().iter().map(|segment| segment.base()));
-        let checkpoint =
-            Checkpoint { log_id: self.meta.id, clean, start: self.start(), mark, census };
+    fn write_slot(
+        &self,
+        held: &mut Checkpointer,
+        mark: Mark,
+        clean: bool,
+        (start, segments): (Offset, &[Arc<Segment>]),
+    ) -> Result<(), IoError> {
+        let census = Census::of(segments.iter().map(|segment| segment.base()));
+        let checkpoint = Checkpoint { log_id: self.meta.id, clean, start, mark, census };
         if held.file.is_none() {
             held.file = Some(CheckpointFile::create(&*self.engine.disk, &self.directory)?);
             let synced = self.engine.disk.sync_directory(&self.directory);
-            synced.map_err(IoError::at("sync", &self.directory))?;
+            synced.map_err(IoError::at(SYNC, &self.directory))?;
         }
         if let Some(file) = &mut held.file {
             file.write(&checkpoint)?;
@@ -482,7 +498,7 @@ impl Log {
             mark.incarnation = incarnation;
             *mark
         };
-        self.write_slot(&mut held, mark, false)
+        self.write_slot(&mut held, mark, false, (self.start(), &self.segments.load()))
     }
 
     /// The files of the segment that begins at `base`, from those prepared ahead if there are any.

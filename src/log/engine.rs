@@ -51,10 +51,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(disk: Arc<dyn Disk>, trash: PathBuf, options: Options) -> Self {
+    /// For a data directory in which `logs` logs were found.
+    pub(crate) fn new(disk: Arc<dyn Disk>, trash: PathBuf, options: Options, logs: usize) -> Self {
+        let logs = options.logs_max.max(logs).saturating_add(1);
         // A log stands in the queue at most once each to be flushed, rolled and checkpointed; other
         // jobs take no place in its second half. So these never find it full.
-        let jobs = options.logs_max.saturating_mul(6).saturating_add(64);
+        let jobs = logs.saturating_mul(6).saturating_add(64);
         Self {
             disk,
             cache: Arc::new(FileCache::new(options.open_segments_max)),
@@ -62,7 +64,7 @@ impl Engine {
             trash,
             space: Space::new(options.min_free_bytes),
             jobs: crossbeam_channel::bounded(jobs),
-            timers: crossbeam_channel::bounded(options.logs_max.saturating_add(1)),
+            timers: crossbeam_channel::bounded(logs),
             options,
             failed: AtomicBool::new(false),
         }

@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use super::offset::Offset;
 
+/// What [`IoError::op`] says of a sync.
+pub(crate) const SYNC: &str = "sync";
+
 /// A file operation that failed, with what was done to which file.
 #[derive(Debug, Error)]
 #[error("cannot {op} {}", path.display())]
@@ -29,12 +32,16 @@ impl IoError {
         move |source| Self { op, path, source }
     }
 
-    /// Whether the disk, a quota or a file size limit is exhausted, so that space helps.
+    /// Whether the disk, a quota or a file size limit is exhausted, so that space helps. Never so
+    /// for a sync: whatever made it fail, what it should have made durable may be lost.
     pub(crate) fn is_no_space(&self) -> bool {
-        matches!(
-            self.source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        )
+        self.op != SYNC
+            && matches!(
+                self.source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::FileTooLarge
+            )
     }
 }
 

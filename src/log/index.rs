@@ -44,9 +44,10 @@ impl Index {
         Ok(Self { map })
     }
 
-    /// An index in memory alone, for when its file cannot be had.
+    /// An index in memory alone, for when its file cannot be had. It has room for one entry at
+    /// least, since an empty segment always takes a batch.
     pub(crate) fn in_memory(entries: u32) -> Self {
-        let words = usize::try_from(entries).unwrap_or(usize::MAX).saturating_mul(3);
+        let words = usize::try_from(entries.max(1)).unwrap_or(usize::MAX).saturating_mul(3);
         Self { map: Box::new(HeapMap::zeroed(words)) }
     }
 

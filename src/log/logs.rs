@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::commit_log::Log;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
-use super::error::{CreateError, IoError, OpenError};
+use super::error::{CreateError, IoError, OpenError, SYNC};
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::LogId;
@@ -63,7 +63,7 @@ impl Logs {
     ///
     /// # Errors
     ///
-    /// `Owned`, `NewerFormat` and, if so set, `Damaged` change nothing.
+    /// `Owned` changes nothing; `NewerFormat` and, if so set, `Damaged` change nothing of their log.
     pub fn open(
         data: &Path,
         disk: Arc<dyn Disk>,
@@ -74,10 +74,12 @@ impl Logs {
         for directory in [names::logs(data), names::trash(data)] {
             make_directory(&*disk, &directory)?;
         }
-        disk.sync_directory(data).map_err(IoError::at("sync", data))?;
         let trash = names::trash(data);
-        let engine = Arc::new(Engine::new(disk, trash, options));
-        let logs = open_all(&engine, data)?;
+        let above = names::logs(data);
+        disk.sync_directory(&above).map_err(IoError::at(SYNC, &above))?;
+        let names = disk.list(&above).map_err(IoError::at("list", &above))?;
+        let engine = Arc::new(Engine::new(disk, trash, options, names.len()));
+        let logs = open_all(&engine, &above, names)?;
         trash::empty(&*engine.disk, &engine.trash)?;
         let set = Self {
             engine,
@@ -203,10 +205,10 @@ impl Logs {
         disk.create_directory(&building).map_err(IoError::at("create", &building))?;
         meta.write(disk, &building)?;
         let above = names::logs(&self.data);
-        disk.sync_directory(&building).map_err(IoError::at("sync", &building))?;
+        disk.sync_directory(&building).map_err(IoError::at(SYNC, &building))?;
         disk.rename(&building, &directory).map_err(IoError::at("rename", &building))?;
         for synced in [&above, &self.engine.trash] {
-            disk.sync_directory(synced).map_err(IoError::at("sync", synced))?;
+            disk.sync_directory(synced).map_err(IoError::at(SYNC, synced))?;
         }
         Ok(directory)
     }
@@ -227,22 +229,26 @@ fn take_lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn Lock>, OpenError> {
     })
 }
 
+/// Sees to it that the directory is there, also after a power cut.
 fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
     match disk.create_directory(path) {
-        Ok(()) => {
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            let above = above.unwrap_or(Path::new("."));
-            disk.sync_directory(above).map_err(IoError::at("sync", above))
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+            return Err(IoError::at("create", path)(e));
         }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(IoError::at("create", path)(e)),
+        Ok(()) | Err(_) => {}
     }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or(Path::new("."));
+    disk.sync_directory(above).map_err(IoError::at(SYNC, above))
 }
 
-fn open_all(engine: &Arc<Engine>, data: &Path) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
-    let above = names::logs(data);
+fn open_all(
+    engine: &Arc<Engine>,
+    above: &Path,
+    names: Vec<String>,
+) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
     let mut opened = BTreeMap::new();
-    for name in engine.disk.list(&above).map_err(IoError::at("list", &above))? {
+    for name in names {
         let directory = above.join(&name);
         let parsed = LogName::parse(&name).map_err(|e| OpenError::Invalid {
             path: directory.clone(),

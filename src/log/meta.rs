@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::error::{IoError, OpenError};
+use super::error::{IoError, OpenError, SYNC};
 use super::names::{self, LogName};
 use super::offset::LogId;
 use super::settings::LogOverrides;
@@ -34,7 +34,7 @@ impl Meta {
         let file = disk.create(&temporary).map_err(IoError::at("create", &temporary))?;
         let text = self.encode();
         file.write_at(text.as_bytes(), 0).map_err(IoError::at("write", &temporary))?;
-        file.sync().map_err(IoError::at("sync", &temporary))?;
+        file.sync().map_err(IoError::at(SYNC, &temporary))?;
         disk.rename(&temporary, &path).map_err(IoError::at("rename", &temporary))
     }
 

@@ -10,7 +10,7 @@ use super::active::{Active, index_entries};
 use super::checkpoint::Mark;
 use super::commit_log::Log;
 use super::disk::{Disk, File};
-use super::error::IoError;
+use super::error::{IoError, SYNC};
 use super::index::Index;
 use super::names;
 use super::offset::Offset;
@@ -65,7 +65,7 @@ impl Prepared {
         let created_as = names::next_store(directory);
         let path = names::store(directory, base);
         let store = Store::begin(disk, (self.store, &created_as), &path, &header)?;
-        disk.sync_directory(directory).map_err(IoError::at("sync", directory))?;
+        disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
         let files = Arc::new(SegmentFiles { store, index: self.index });
         let opener = (&log.engine().disk, &log.engine().cache);
         let segment = Segment::known(opener, directory, log.id(), (base, base)).begin(&files);

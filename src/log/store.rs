@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, File};
-use super::error::IoError;
+use super::error::{IoError, SYNC};
 use super::footer::Footer;
 use super::offset::{LogId, Offset};
 use super::seed::Seed;
@@ -57,7 +57,7 @@ impl Store {
         header: &StoreHeader,
     ) -> Result<Self, IoError> {
         file.write_at(&header.encode(), 0).map_err(IoError::at("write", created_as))?;
-        file.sync().map_err(IoError::at("sync", created_as))?;
+        file.sync().map_err(IoError::at(SYNC, created_as))?;
         disk.rename(created_as, path).map_err(IoError::at("rename", created_as))?;
         Ok(Self { path: path.to_owned(), file, seed: header.seed() })
     }
@@ -99,7 +99,7 @@ impl Store {
     }
 
     pub(crate) fn sync(&self) -> Result<(), IoError> {
-        self.file.sync().map_err(IoError::at("sync", &self.path))
+        self.file.sync().map_err(IoError::at(SYNC, &self.path))
     }
 
     pub(crate) fn allocate(&self, bytes: u64) -> Result<(), IoError> {

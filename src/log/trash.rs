@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::error::IoError;
+use super::error::{IoError, SYNC};
 
 /// Removes files of one directory; absent ones are passed over.
 pub(crate) fn discard(
@@ -28,7 +28,7 @@ pub(crate) fn discard(
         return Ok(());
     }
     for synced in [directory, trash] {
-        disk.sync_directory(synced).map_err(IoError::at("sync", synced))?;
+        disk.sync_directory(synced).map_err(IoError::at(SYNC, synced))?;
     }
     condemned.iter().try_for_each(|path| disk.remove(path).map_err(IoError::at("remove", path)))
 }

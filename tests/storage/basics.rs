@@ -410,6 +410,46 @@ fn r12_after_a_failed_sync_nothing_is_acknowledged_any_more() {
     assert_eq!(rig.read_all(), all);
 }
 
+/// A sync that failed for lack of space was taken for a write that could be undone: it was tried
+/// again, succeeded, and batches that the first one had lost were acknowledged.
+#[test]
+fn r12_a_sync_that_fails_for_lack_of_space_is_fatal_too() {
+    let rig = Rig::new();
+    let all = rig.fill(1);
+    let group: Vec<_> =
+        (0..11).map(|_| rig.log.append(b"x", ONE, Durability::Synced).unwrap()).collect();
+    rig.disk.fail(Op::Sync, 0, ErrorKind::StorageFull);
+    rig.logs.work();
+    for pending in group {
+        assert_eq!(poll(pending), Poll::Ready(Err(AckError::Failed)));
+    }
+    assert!(rig.logs.has_failed());
+    let after = rig.disk.after_power_cut(varve::log::Tear::LoseAll);
+    assert_eq!(Rig::open(&after, by_hand(small_segments())).unwrap().read_all(), all);
+}
+
+/// The queues were sized by the limit alone, and appends to the logs beyond it were never flushed.
+#[test]
+fn more_logs_on_disk_than_the_limit_are_all_served() {
+    let rig = Rig::new();
+    for n in 0..80 {
+        let name = LogName::parse(&format!("log-{n}")).unwrap();
+        rig.logs.create(&name, LogOverrides::default()).unwrap();
+    }
+    let options = Options { logs_max: 1, ..by_hand(small_segments()) };
+    rig.logs.close().unwrap();
+    let rig = Rig::open(&rig.disk, options).unwrap();
+    let appends: Vec<_> = rig
+        .logs
+        .list()
+        .iter()
+        .map(|log| log.append(b"x", ONE, Durability::Synced).unwrap())
+        .collect();
+    rig.logs.work();
+    assert_eq!(appends.len(), 81);
+    assert!(appends.into_iter().all(|p| poll(p) == Poll::Ready(Ok(Durability::Synced))));
+}
+
 #[test]
 fn r12_a_failed_directory_sync_is_fatal_too() {
     let (fatal, options) = fatal_counter();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::active::Resting;
 use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark};
 use super::engine::Engine;
-use super::error::{IoError, OpenError};
+use super::error::{IoError, OpenError, SYNC};
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
@@ -90,10 +90,12 @@ pub(crate) fn open(
     found.file = file;
     found.checkpoint = checkpoint.filter(|_| was_clean);
     if !found.damaged {
-        remove_leftovers(&site, &list)?;
+        // What was read of the start may be in the page cache alone; so it is made durable before
+        // anything below it goes.
         if !was_clean {
             save(&site, &mut found)?;
         }
+        remove_leftovers(&site, &list)?;
     }
     Ok((meta, found))
 }
@@ -115,8 +117,13 @@ fn read_meta(
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     }
     let id = bases.iter().find_map(|base| stored_id(engine, directory, *base));
+    let id = match id {
+        None => CheckpointFile::open(disk, directory)?.1.map(|checkpoint| checkpoint.log_id),
+        stored => stored,
+    };
     let Some(id) = id else {
-        let what = "is missing or damaged, and no store tells the log's id".to_owned();
+        let what = "is missing or damaged, and neither a store nor a checkpoint tells the log's id";
+        let what = what.to_owned();
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     };
     let meta = Meta { id, name: name.clone(), overrides: LogOverrides::default() };
@@ -124,7 +131,7 @@ fn read_meta(
     // A leftover of an interrupted write; absent in most cases.
     let _absent = disk.remove(&directory.join("meta.new"));
     meta.write(disk, directory)?;
-    disk.sync_directory(directory).map_err(IoError::at("sync", directory))?;
+    disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
     Ok(meta)
 }
 
@@ -161,7 +168,7 @@ fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
         }
         found.file = Some(CheckpointFile::create(&*site.engine.disk, site.directory)?);
         let synced = site.engine.disk.sync_directory(site.directory);
-        synced.map_err(IoError::at("sync", site.directory))?;
+        synced.map_err(IoError::at(SYNC, site.directory))?;
     }
     let checkpoint = Checkpoint {
         log_id: site.meta.id,

@@ -10,7 +10,7 @@ use super::survey::{Survey, Surveyed, survey};
 use super::{Recovered, Site};
 use crate::log::active::Resting;
 use crate::log::checkpoint::{Checkpoint, Mark};
-use crate::log::error::{IoError, OpenError};
+use crate::log::error::{IoError, OpenError, SYNC};
 use crate::log::names;
 use crate::log::offset::Offset;
 use crate::log::scan::Scan;
@@ -66,7 +66,8 @@ pub(super) fn open(
     let kept_site = Site { bases: site.bases.iter().copied().take(kept).collect(), ..*site };
     let segments = segments(&kept_site, verdict.end);
     let last = kept.checked_sub(1).and_then(|n| survey.stores.get(n));
-    let resting = segments.last().filter(|_| last.is_some_and(|store| !store.sealed)).cloned();
+    let resting =
+        segments.last().filter(|_| last.is_some_and(|store| store.sealed_at.is_none())).cloned();
     Ok(recovered(site, &verdict, mark, segments, resting))
 }
 
@@ -128,10 +129,13 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
         let n = survey.stores.len().saturating_sub(1);
         verdict.damage.push((verdict.end, survey.durable_end, n));
         verdict.end = survey.durable_end;
-        verdict.tail_damaged = true;
+        // If a footer vouches for what is gone, it is the sealed segment's and not the tail's.
+        let sealed_at = survey.stores.last().and_then(|store| store.sealed_at);
+        verdict.tail_damaged |= sealed_at != Some(survey.durable_end);
     }
     let in_tail = |n: usize| {
-        n + 1 == survey.stores.len() && survey.stores.get(n).is_none_or(|store| !store.sealed)
+        n + 1 == survey.stores.len()
+            && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())
     };
     verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
     verdict
@@ -156,7 +160,7 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
         let (Some(store), Some(from)) = (&surveyed.store, surveyed.unsure_from) else {
             continue;
         };
-        let is_tail = n + 1 == kept && !surveyed.sealed;
+        let is_tail = n + 1 == kept && surveyed.sealed_at.is_none();
         let to = if is_tail { end.position } else { store.file_bytes()? };
         rewrite(store, from, to)?;
         if is_tail {
@@ -177,7 +181,7 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
     });
     let disk = &*site.engine.disk;
     trash::discard(disk, &site.engine.trash, site.directory, paths)?;
-    disk.sync_directory(site.directory).map_err(IoError::at("sync", site.directory))?;
+    disk.sync_directory(site.directory).map_err(IoError::at(SYNC, site.directory))?;
     Ok(())
 }
 

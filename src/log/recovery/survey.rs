@@ -33,7 +33,8 @@ pub(super) struct Surveyed {
     pub(super) base: Offset,
     /// `None` if its header is damaged, so that nothing in it can be checked.
     pub(super) store: Option<Store>,
-    pub(super) sealed: bool,
+    /// Where its footer says that it ends, if it is sealed.
+    pub(super) sealed_at: Option<Offset>,
     /// In the order of their offsets; the first may be one without frames, at the base.
     pub(super) pieces: Vec<Piece>,
     /// From where on its bytes may not be on the disk.
@@ -66,7 +67,7 @@ pub(super) fn survey(
         let surveyed = match open_store(site, base)? {
             Some(store) => survey.look_at(base, next, store, marked)?,
             None => {
-                Surveyed { base, store: None, sealed: false, pieces: vec![], unsure_from: None }
+                Surveyed { base, store: None, sealed_at: None, pieces: vec![], unsure_from: None }
             }
         };
         survey.stores.push(surveyed);
@@ -104,7 +105,7 @@ impl Survey {
                 return Ok(Surveyed {
                     base,
                     store: Some(store),
-                    sealed: true,
+                    sealed_at: Some(footer.end),
                     pieces,
                     unsure_from: None,
                 });
@@ -118,8 +119,14 @@ impl Survey {
         walk.pieces.push(Piece { from: base, mark: known, after_break: false });
         walk.run(Scan::verified(&store, known.position)?, known)?;
         let pieces = walk.pieces;
-        let sealed = footer.is_some();
-        Ok(Surveyed { base, store: Some(store), sealed, pieces, unsure_from: Some(known.position) })
+        let sealed_at = footer.map(|footer| footer.end);
+        Ok(Surveyed {
+            base,
+            store: Some(store),
+            sealed_at,
+            pieces,
+            unsure_from: Some(known.position),
+        })
     }
 }
 
