@@ -63,7 +63,8 @@ impl Logs {
     ///
     /// # Errors
     ///
-    /// `Owned` changes nothing; `NewerFormat` and, if so set, `Damaged` change nothing of their log.
+    /// `Owned` changes nothing; `NewerFormat` and, if so set, `Damaged` change nothing of their
+    /// log.
     pub fn open(
         data: &Path,
         disk: Arc<dyn Disk>,

@@ -1,8 +1,8 @@
 //! The log: append-only records with consecutive offsets, durable once they are acknowledged.
 //!
-//! Records come and go as opaque bytes, a batch at a time. [`Logs`] is a data directory, [`Log`] one
-//! named log in it; `docs/FORMAT.md` describes the files and `docs/ARCHITECTURE.md` the way of a
-//! record through these modules. A file imports only from floors below its own:
+//! Records come and go as opaque bytes, a batch at a time. [`Logs`] is a data directory, [`Log`]
+//! one named log in it; `docs/FORMAT.md` describes the files and `docs/ARCHITECTURE.md` the way of
+//! a record through these modules. A file imports only from floors below its own:
 //!
 //! | floor | files |
 //! |---|---|

@@ -406,8 +406,8 @@ fn r8_a_start_finishes_an_interrupted_trim() {
 }
 
 /// A trim's checkpoint failed to reach the disk, and the process started again on the same kernel,
-/// which still showed it. The stores below the new start were removed before that start was durable,
-/// and a power cut brought the old start back without them.
+/// which still showed it. The stores below the new start were removed before that start was
+/// durable, and a power cut brought the old start back without them.
 #[test]
 fn r8_nothing_below_a_start_is_removed_before_the_start_is_durable() {
     for calls in 0..40 {

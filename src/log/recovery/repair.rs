@@ -1,7 +1,7 @@
 //! Decides where a log ends that was not closed in order, and puts its tail in order.
 //!
-//! If anything acknowledged is damaged in the unsealed tail, nothing is changed: the log serves what
-//! is valid and takes no appends.
+//! If anything acknowledged is damaged in the unsealed tail, nothing is changed: the log serves
+//! what is valid and takes no appends.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! An in-memory disk that can lose power, tear what was not synced, fill up and fail.
 //!
 //! It holds two states: what the process sees, and what would be there after a power cut. Between
-//! them stand unsynced sectors of 512 bytes and unsynced names. [`SimDisk::after_power_cut`] decides
-//! which of those made it; a seed replays the decision. Every call that a power cut could fall
-//! between is counted, so that a test can cut after each.
+//! them stand unsynced sectors of 512 bytes and unsynced names. [`SimDisk::after_power_cut`]
+//! decides which of those made it; a seed replays the decision. Every call that a power cut could
+//! fall between is counted, so that a test can cut after each.
 
 mod content;
 mod names;

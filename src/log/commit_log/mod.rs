@@ -1,0 +1,270 @@
+//! A log: batches in, batches out, in order.
+//!
+//! Appends fill the intake in memory; the flusher's writer moves it to the active segment and
+//! syncs; the watermark then lets consumers read and acknowledgements leave.
+//!
+//! Lock order: `writer`, `prepared`, `checkpoint`, `intake`, `mark`. Only `writer`, `prepared` and
+//! `checkpoint` are held across file operations, and no append or read takes them: a slow disk
+//! delays acknowledgements, not readers. Nobody is woken under `intake`, since a woken task may
+//! append.
+//!
+//! Here is what users of a log call; the files beside this one hold what its keepers do.
+
+mod checkpoints;
+mod trim;
+mod upkeep;
+mod writing;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use self::checkpoints::Checkpointer;
+use crate::log::checkpoint::Mark;
+use crate::log::chunk::Chunk;
+use crate::log::engine::{Engine, Job};
+use crate::log::error::{AppendError, ReadError};
+use crate::log::frame::FrameHeader;
+use crate::log::group::Pending;
+use crate::log::intake::{Calls, Intake, Refusal};
+use crate::log::meta::Meta;
+use crate::log::offset::{Bounds, Durability, LogId, Offset};
+use crate::log::prepared::Prepared;
+use crate::log::recovery::Recovered;
+use crate::log::segment::Segment;
+use crate::log::settings::LogSettings;
+use crate::log::watermark::{Past, Watermark};
+use crate::log::width::wide;
+use crate::log::writer::Writer;
+
+/// A named log. All calls may run concurrently.
+pub struct Log {
+    engine: Arc<Engine>,
+    meta: Meta,
+    directory: PathBuf,
+    settings: LogSettings,
+    intake: Mutex<Intake>,
+    writer: Mutex<Writer>,
+    prepared: Mutex<Option<Prepared>>,
+    checkpoint: Mutex<Checkpointer>,
+    mark: Mutex<Mark>,
+    /// Oldest first; replaced whole under the `writer` lock.
+    segments: ArcSwap<Vec<Arc<Segment>>>,
+    start: AtomicU64,
+    watermark: Arc<Watermark>,
+    checkpoint_queued: AtomicBool,
+    roll_queued: AtomicBool,
+    damaged: bool,
+}
+
+impl Log {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        directory: &Path,
+        meta: Meta,
+        found: Recovered,
+    ) -> Self {
+        let end = found.mark.durable_end;
+        let refusal = found.damaged.then_some(Refusal::Damaged);
+        Self {
+            settings: meta.overrides.over(&engine.options.defaults),
+            engine: Arc::clone(engine),
+            meta,
+            directory: directory.to_owned(),
+            intake: Mutex::new(Intake::new(end, found.mark.last_time_us, refusal)),
+            writer: Mutex::new(Writer::new(found.resting, end, found.mark.incarnation)),
+            prepared: Mutex::default(),
+            checkpoint: Mutex::new(Checkpointer { file: found.file, last: found.checkpoint }),
+            mark: Mutex::new(found.mark),
+            segments: ArcSwap::from_pointee(found.segments),
+            start: AtomicU64::new(found.start.get()),
+            watermark: Arc::new(Watermark::new(end)),
+            checkpoint_queued: AtomicBool::new(false),
+            roll_queued: AtomicBool::new(false),
+            damaged: found.damaged,
+        }
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.meta.name.as_str()
+    }
+
+    /// What tells this log from an earlier one of the same name.
+    #[must_use]
+    pub fn id(&self) -> LogId {
+        self.meta.id
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &LogSettings {
+        &self.settings
+    }
+
+    /// Whether acknowledged records in the unsealed tail are damaged, so that the log takes no
+    /// appends.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// The offsets that can be read. Both are durable; neither ever goes back.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { start: self.start(), end: self.watermark.end() }
+    }
+
+    /// Appends a batch of `records` whose stored form is `payload`, whole or not at all.
+    ///
+    /// On return the batch has its offsets and is not durable: until the returned future resolves,
+    /// a power cut may lose it, and consumers do not see it before it is durable. Takes a lock for
+    /// memory operations only, so a poll thread may call it.
+    ///
+    /// # Errors
+    ///
+    /// The log is as it was. `TooLarge` is the caller's fault; `Busy` and `NoSpace` pass; after
+    /// `Damaged`, `Failed` and `Closed` only a repair or a restart helps.
+    pub fn append(
+        self: &Arc<Self>,
+        payload: &[u8],
+        records: NonZeroU32,
+        durability: Durability,
+    ) -> Result<Pending, AppendError> {
+        let limit = self.settings.batch_bytes_max;
+        let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
+        let Some(payload_bytes) = payload_bytes else {
+            let bytes = wide(payload.len());
+            return Err(AppendError::TooLarge { bytes, limit: u64::from(limit) });
+        };
+        let payload_crc = crc32c::crc32c(payload);
+        let header = FrameHeader {
+            payload_bytes,
+            records: records.get(),
+            payload_crc,
+            ..FrameHeader::default()
+        };
+        let now_us = self.engine.clock.now_us();
+        let mut intake = self.intake.lock();
+        self.admit(&intake, header.frame_bytes())?;
+        let (header, group) = intake.push(header, payload, now_us);
+        let calls = intake.call_for(durability);
+        // Waking a thread is a system call, so it comes after the lock.
+        drop(intake);
+        self.call(calls);
+        let offsets = (header.base, header.next_offset());
+        Ok(Pending::new(group, durability, offsets, header.append_time_us))
+    }
+
+    /// Reads whole batches from the one that holds `offset`: at least one, then as many as fit in
+    /// `bytes_max` bytes of frames, all below the high watermark. The first may begin below
+    /// `offset`. Blocks on the disk. Every byte returned was checked.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfRange` at or above the end and below the start; `Damaged` if the record was
+    /// acknowledged and cannot be read any more; `Io` fails this call only.
+    pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
+        let Bounds { start, end } = self.bounds();
+        if self.damaged && offset >= end {
+            // Nobody can tell what was acknowledged behind the damage.
+            return Err(ReadError::Damaged { from: end, resume: None });
+        }
+        if offset < start || offset >= end {
+            return Err(ReadError::OutOfRange { offset, start, end });
+        }
+        let read = self.read_segment(offset, end, bytes_max);
+        // A trim may have taken the segment away in between.
+        match read {
+            Err(_) if offset < self.start() => {
+                Err(ReadError::OutOfRange { offset, start: self.start(), end })
+            }
+            other => other,
+        }
+    }
+
+    /// Waits until the record at `offset` can be read.
+    pub fn past(&self, offset: Offset) -> Past {
+        self.watermark.past(offset)
+    }
+
+    fn read_segment(
+        &self,
+        offset: Offset,
+        end: Offset,
+        bytes_max: usize,
+    ) -> Result<Chunk, ReadError> {
+        let segments = self.segments.load();
+        let after = segments.partition_point(|segment| segment.base() <= offset);
+        let resume = segments.get(after).map(|segment| segment.base());
+        match after.checked_sub(1).and_then(|at| segments.get(at)) {
+            Some(segment) if offset < segment.end() => {
+                segment.read(offset, end.min(segment.end()), bytes_max)
+            }
+            // No segment holds it, and it was acknowledged.
+            _ => Err(ReadError::Damaged { from: offset, resume: resume.or(Some(end)) }),
+        }
+    }
+
+    fn admit(&self, intake: &Intake, frame_bytes: usize) -> Result<(), AppendError> {
+        if let Some(refusal) = intake.refusal {
+            return Err(refusal.into());
+        }
+        if let Some((free_bytes, reserve_bytes)) = self.engine.space.shortage() {
+            return Err(AppendError::NoSpace { free_bytes, reserve_bytes });
+        }
+        let limit = self.engine.options.pending_bytes_max;
+        let pending_bytes = intake.pending_bytes.saturating_add(wide(frame_bytes));
+        // A single batch is taken whatever its size, else it never could be.
+        if pending_bytes > limit && intake.pending_bytes > 0 {
+            return Err(AppendError::Busy { pending_bytes: intake.pending_bytes, limit });
+        }
+        Ok(())
+    }
+
+    fn call(self: &Arc<Self>, calls: Calls) {
+        if calls.timer {
+            self.engine.sync_later(self);
+        }
+        if calls.flusher {
+            let queued = self.engine.queue(Job::Flush(Arc::clone(self)));
+            debug_assert!(queued, "the queue has a place for every log");
+        }
+    }
+}
+
+/// What the other files of this module and the writer need of a log.
+impl Log {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn has_refused(&self, refusal: Refusal) -> bool {
+        self.intake.lock().refusal == Some(refusal)
+    }
+
+    fn start(&self) -> Offset {
+        Offset::new(self.start.load(Ordering::Acquire))
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { start, end } = self.bounds();
+        f.debug_struct("Log")
+            .field("name", &self.name())
+            .field("start", &start)
+            .field("end", &end)
+            .finish_non_exhaustive()
+    }
+}

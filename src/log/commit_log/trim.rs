@@ -1,0 +1,70 @@
+//! Trimming: old segments go, the newest never.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Log;
+use crate::log::error::{IoError, TrimError};
+use crate::log::offset::Offset;
+use crate::log::segment::Segment;
+use crate::log::trash;
+use crate::log::writer::Writer;
+
+impl Log {
+    /// Drops the segments whose records are all below `before`, and returns the new start. Blocks
+    /// on the disk. The start is durable before a file is removed.
+    ///
+    /// # Errors
+    ///
+    /// `BeyondEnd` and `Unavailable` leave the log as it was. After `Io` the start may have moved;
+    /// what was not removed is removed at the next start.
+    pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Offset, TrimError> {
+        let mut writer = self.writer.lock();
+        let end = self.watermark.end();
+        if before > end {
+            return Err(TrimError::BeyondEnd { before, end });
+        }
+        if self.intake.lock().refusal.is_some() {
+            return Err(TrimError::Unavailable);
+        }
+        if before == writer.written() && before > self.start() {
+            match writer.seal(self) {
+                Ok(()) => {}
+                Err(error) if error.is_no_space() => return Err(error.into()),
+                Err(error) => return Err(self.fatal_trim(&mut writer, error)),
+            }
+        }
+        let segments = self.segments.load_full();
+        let is_old = |s: &Arc<Segment>| s.end() <= before && !writer.writes_to(s.base());
+        let dropped = segments.iter().take_while(|segment| is_old(segment)).count();
+        let (old, kept) = segments.split_at(dropped);
+        if old.is_empty() {
+            return Ok(self.start());
+        }
+        let start = kept.first().map_or(end, |segment| segment.base());
+        self.begin_at(start, kept).map_err(|error| self.fatal_trim(&mut writer, error))?;
+        drop(writer);
+        let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
+        trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
+        Ok(start)
+    }
+
+    /// Makes `start` the log's start and `kept` its segments: first durably, then for all to see.
+    fn begin_at(&self, start: Offset, kept: &[Arc<Segment>]) -> Result<(), IoError> {
+        // Held throughout, so that no other checkpoint brings the old start back.
+        let mut held = self.checkpoint.lock();
+        let mark = *self.mark.lock();
+        // Into both slots: should one of them rot, the other must not bring it back either.
+        for _ in 0..2 {
+            self.write_slot(&mut held, mark, false, (start, kept))?;
+        }
+        self.start.store(start.get(), Ordering::Release);
+        self.segments.store(Arc::new(kept.to_vec()));
+        Ok(())
+    }
+
+    fn fatal_trim(&self, writer: &mut Writer, error: IoError) -> TrimError {
+        writer.fail(self, error);
+        TrimError::Unavailable
+    }
+}

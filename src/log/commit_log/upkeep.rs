@@ -1,0 +1,186 @@
+//! What the flusher and the housekeeper do with a log, up to its close.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Log;
+use crate::log::engine::Job;
+use crate::log::error::{IoError, Stopped};
+use crate::log::intake::{Calls, Frames, Refusal, Work};
+use crate::log::prepared::{self, Prepared};
+use crate::log::writer::Writer;
+
+/// A log that was not written for this long lets go of its files.
+const IDLE: Duration = Duration::from_secs(5);
+
+impl Log {
+    /// Writes out what the intake holds. `true` if there is more, and the log is still queued.
+    pub(crate) fn flush(self: &Arc<Self>) -> bool {
+        let mut writer = self.writer.lock();
+        if self.has_refused(Refusal::Failed) {
+            // A sync that failed is never tried again.
+            return false;
+        }
+        let spare = writer.spare();
+        let work = self.intake.lock().take(spare);
+        writer.run(self, work);
+        let mut intake = self.intake.lock();
+        intake.queued = intake.wants_flush() && intake.refusal != Some(Refusal::Failed);
+        intake.queued
+    }
+
+    /// The delay of a sync has passed.
+    pub(crate) fn sync_due(self: &Arc<Self>) {
+        let flusher = {
+            let mut intake = self.intake.lock();
+            intake.timer_set = false;
+            intake.sync_wanted = true;
+            intake.wants_flusher()
+        };
+        self.call(Calls { timer: false, flusher });
+    }
+
+    /// Has what was written and not synced synced after the delay.
+    pub(crate) fn sync_soon(self: &Arc<Self>) {
+        let timer = self.intake.lock().wants_timer();
+        self.call(Calls { timer, flusher: false });
+    }
+
+    /// Seals the active segment if it is older than it may be.
+    pub(crate) fn roll(self: &Arc<Self>) {
+        self.roll_queued.store(false, Ordering::Relaxed);
+        let mut writer = self.writer.lock();
+        if self.has_refused(Refusal::Failed) || !self.is_over_age(&writer) {
+            return;
+        }
+        match writer.seal(self) {
+            // On a full disk the segment just stays active.
+            Err(error) if !error.is_no_space() => writer.fail(self, error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Makes the checkpoint durable, and the active index with it.
+    pub(crate) fn run_checkpoint(&self) {
+        self.checkpoint_queued.store(false, Ordering::Relaxed);
+        self.sync_active_index();
+        if self.has_refused(Refusal::Failed) {
+            return;
+        }
+        if let Err(error) = self.write_checkpoint(false) {
+            self.writer.lock().fail(self, error);
+        }
+    }
+
+    /// Creates the next segment's files, unless they are there.
+    pub(crate) fn prepare(&self, capacity_bytes: u64) {
+        let mut prepared = self.prepared.lock();
+        if prepared.is_none() && self.intake.lock().refusal.is_none() {
+            // Without it the roll creates the files, and meets the same error where it matters.
+            *prepared = Prepared::create(self, capacity_bytes).ok();
+        }
+    }
+
+    /// Looks after the log: queues what is due. Called about once a second.
+    pub(crate) fn look_after(self: &Arc<Self>) {
+        if self.checkpoint_is_due() {
+            self.queue_checkpoint();
+        }
+        let Some(mut writer) = self.writer.try_lock() else {
+            return;
+        };
+        writer.rest(IDLE);
+        if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {
+            self.engine.queue(Job::Roll(Arc::clone(self)));
+        }
+    }
+
+    pub(crate) fn queue_checkpoint(self: &Arc<Self>) {
+        if !self.checkpoint_queued.swap(true, Ordering::Relaxed) {
+            self.engine.queue(Job::Checkpoint(Arc::clone(self)));
+        }
+    }
+
+    /// Takes no more appends; what was taken is still written.
+    pub(crate) fn refuse_appends(&self) {
+        let _nobody = self.intake.lock().refuse(Refusal::Closed);
+    }
+
+    /// Writes and syncs what is left, and leaves a checkpoint that a start can trust. Appends are
+    /// refused already and the flushers have ended. Does nothing to a log that failed or is
+    /// damaged.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<(), IoError> {
+        let mut writer = self.writer.lock();
+        let work = self.intake.lock().take(Frames::default());
+        let refused = [Refusal::Failed, Refusal::Damaged].iter().any(|r| self.has_refused(*r));
+        if !refused {
+            writer.run(self, Work { sync: true, ..work });
+        }
+        self.watermark.stop(Stopped::Closed);
+        if refused || self.has_refused(Refusal::Failed) {
+            return Ok(());
+        }
+        if self.prepared.lock().take().is_some() {
+            prepared::remove(self);
+        }
+        let touched = self.checkpoint.lock().last.is_some_and(|last| !last.clean);
+        if touched {
+            self.sync_active_index();
+            self.write_checkpoint(true)?;
+        }
+        Ok(())
+    }
+
+    fn is_over_age(&self, writer: &Writer) -> bool {
+        let (Some(age_max), Some(first_us)) =
+            (self.settings.segment_age_max, writer.active_first_time_us())
+        else {
+            return false;
+        };
+        let age = Duration::from_micros(self.engine.clock.now_us().saturating_sub(first_us));
+        age >= age_max
+    }
+
+    fn sync_active_index(&self) {
+        let segments = self.segments.load();
+        let Some(segment) = segments.last() else {
+            return;
+        };
+        segment.sync_index();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::path::Path;
+
+    use super::*;
+    use crate::log::disk::{Op, SimDisk};
+    use crate::log::logs::{DEFAULT_LOG, Logs};
+    use crate::log::offset::{Durability, Offset};
+    use crate::log::settings::Options;
+
+    /// A timer that was set before a sync failed used to sync again, and that sync succeeded.
+    #[test]
+    fn r12_a_timer_that_fires_after_a_failed_sync_does_nothing() {
+        let disk = SimDisk::new();
+        let options = Options { flushers: 0, min_free_bytes: 0, ..Options::default() };
+        let logs = Logs::open(Path::new("/d"), Arc::new(disk.clone()), options).unwrap();
+        let log = logs.get(DEFAULT_LOG).unwrap();
+        for level in [Durability::Written, Durability::Synced] {
+            if level == Durability::Synced {
+                disk.fail(Op::Sync, 0, std::io::ErrorKind::Other);
+            }
+            let _pending = log.append(b"x", NonZeroU32::MIN, level).unwrap();
+            logs.work();
+        }
+        assert!(logs.has_failed());
+        let steps = disk.steps();
+        log.sync_due();
+        logs.work();
+        assert_eq!(disk.steps(), steps, "nothing is written or synced");
+        assert_eq!(log.bounds().end, Offset::ZERO);
+    }
+}

@@ -1,0 +1,59 @@
+//! What the writer, which holds the `writer` lock, tells the rest of its log.
+
+use std::sync::Arc;
+
+use super::Log;
+use crate::log::active::Active;
+use crate::log::checkpoint::Mark;
+use crate::log::error::{AckError, FatalError, IoError, Stopped};
+use crate::log::group::Group;
+use crate::log::intake::Refusal;
+use crate::log::offset::Offset;
+use crate::log::prepared::Prepared;
+use crate::log::segment::Segment;
+
+impl Log {
+    /// The files of the segment that begins at `base`, from those prepared ahead if there are any.
+    pub(crate) fn begin_segment(&self, capacity: u64, base: Offset) -> Result<Active, IoError> {
+        let mut prepared = self.prepared.lock();
+        let files = match prepared.take() {
+            Some(files) => files,
+            None => Prepared::create(self, capacity)?,
+        };
+        files.begin(self, base)
+    }
+
+    pub(crate) fn add_segment(&self, segment: Arc<Segment>) {
+        let mut segments = self.segments.load().to_vec();
+        segments.push(segment);
+        self.segments.store(Arc::new(segments));
+    }
+
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        *self.mark.lock() = mark;
+    }
+
+    /// `bytes` more are durable, and with them all records below `end`.
+    pub(crate) fn made_durable(&self, end: Offset, bytes: u64) {
+        {
+            let mut intake = self.intake.lock();
+            intake.pending_bytes = intake.pending_bytes.saturating_sub(bytes);
+        }
+        self.watermark.advance(end);
+    }
+
+    /// Forgets what was appended and not written; see [`Intake::drop_unwritten`].
+    pub(crate) fn drop_unwritten(&self, written: Offset, unsynced_bytes: u64) -> Arc<Group> {
+        self.intake.lock().drop_unwritten(written, unsynced_bytes)
+    }
+
+    /// A write or sync failed: nothing is acknowledged any more, and the process should end.
+    pub(crate) fn fail(&self, source: IoError) {
+        let waiting = self.intake.lock().refuse(Refusal::Failed);
+        if let Some(group) = waiting {
+            group.end(Offset::ZERO, AckError::Failed);
+        }
+        self.watermark.stop(Stopped::Failed);
+        self.engine.fatal(&FatalError { log: self.name().to_owned(), source });
+    }
+}
