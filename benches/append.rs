@@ -106,7 +106,9 @@ fn appends(root: &Path, batch: usize, level: Durability, window: usize) {
         }
         batch
     });
-    waiting.into_iter().for_each(|pending| drop(block_on(pending)));
+    waiting.into_iter().for_each(|pending| {
+        let _done = block_on(pending);
+    });
     println!("batches of {batch:>4}, {level:?}: {:.2} M records/s", rate / 1e6);
     logs.close().unwrap();
 }

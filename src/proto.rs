@@ -4,10 +4,6 @@
 //! `error_details`. Nothing here is written by hand.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::as_conversions)]
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::wildcard_imports
-)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::wildcard_imports)]
 
 include!(concat!(env!("OUT_DIR"), "/pb/mod.rs"));

@@ -31,8 +31,8 @@ pub(super) fn clean() -> Vec<OsString> {
 }
 
 fn is_dropped(name: &OsStr) -> bool {
-    let begins = |prefix: &&str| name.as_bytes().starts_with(prefix.as_bytes());
-    NAMES.iter().any(|known| name == *known) || PREFIXES.iter().any(|prefix| begins(&prefix))
+    let begins = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
+    NAMES.iter().any(|known| name == *known) || PREFIXES.into_iter().any(begins)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) enum CliError {
     Client(#[from] ClientError),
     /// The records that were sent and not acknowledged may or may not be in the log.
     #[error("{}; {acknowledged}", chain(why))]
-    Produce { acknowledged: Acknowledged, why: ClientError },
+    Produce { acknowledged: Acknowledged, why: Box<ClientError> },
     #[error("{}; {acknowledged}", chain(why))]
     Input { acknowledged: Acknowledged, why: InputError },
     #[error("cannot open the input {}", path.display())]

@@ -41,7 +41,8 @@ impl CliError {
             | Self::Thread(_)
             | Self::OpenInput { .. }
             | Self::Output(_) => IO,
-            Self::Client(error) | Self::Produce { why: error, .. } => client(error),
+            Self::Client(error) => client(error),
+            Self::Produce { why, .. } => client(why),
             Self::Input { why: InputError::Read { .. }, .. } => IO,
             Self::Input { .. } => FAILED,
         }
@@ -64,9 +65,9 @@ fn certs(error: &CertsError) -> u8 {
 fn open(error: &OpenError) -> u8 {
     match error {
         OpenError::Owned { .. } => TAKEN,
-        OpenError::NewerFormat { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Invalid { .. } => DAMAGED,
+        OpenError::NewerFormat { .. } | OpenError::Damaged { .. } | OpenError::Invalid { .. } => {
+            DAMAGED
+        }
         OpenError::Io(_) => IO,
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use super::client::error::ClientError;
 use super::client::refusal::Refusal;
 use super::error::CliError;
+use super::escape::Escaped;
 use crate::log::OpenError;
 use crate::server::StartError;
 
@@ -16,7 +17,8 @@ impl CliError {
             Self::Start(StartError::PortTaken { .. }) => {
                 Some("stop the other program, or name another address with --listen".to_owned())
             }
-            Self::Client(error) | Self::Produce { why: error, .. } => client(error),
+            Self::Client(error) => client(error),
+            Self::Produce { why, .. } => client(why),
             _ => None,
         }
     }
@@ -25,7 +27,9 @@ impl CliError {
 fn open(error: &OpenError) -> Option<&'static str> {
     match error {
         OpenError::Owned { .. } => Some("stop the other server, or name another --data-dir"),
-        OpenError::NewerFormat { .. } => Some("run the release that wrote the data, or a newer one"),
+        OpenError::NewerFormat { .. } => {
+            Some("run the release that wrote the data, or a newer one")
+        }
         OpenError::Damaged { .. } => {
             Some("docs/OPERATIONS.md, damaged data; without storage.strict the rest is served")
         }
@@ -60,13 +64,13 @@ fn client(error: &ClientError) -> Option<String> {
 }
 
 fn refused(refusal: &Refusal) -> Option<String> {
-    let value = |name: &str| refusal.values.get(name).map_or("?", String::as_str).escape_debug();
+    let value = |name: &str| refusal.values.get(name).map_or("?", String::as_str);
     match refusal.reason.as_str() {
         "NOT_PERMITTED" => Some(format!(
             "a line `p, {}, {}, {}` in the server's access control list would allow it",
-            value("subject"),
-            value("object"),
-            value("action")
+            Escaped(value("subject")),
+            Escaped(value("object")),
+            Escaped(value("action"))
         )),
         "OFFSET_OUT_OF_RANGE" => {
             Some("--offset start begins with the oldest record that is held".to_owned())

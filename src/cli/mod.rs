@@ -11,6 +11,7 @@ mod config;
 mod consume;
 mod environment;
 mod error;
+mod escape;
 mod exit;
 mod hint;
 mod output;

@@ -20,9 +20,7 @@ pub(super) fn line(text: impl Display) -> Result<(), CliError> {
 
 /// Writes a value to standard output as one line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_string(value)
-        .map_err(|error| CliError::Output(error.into()))
-        .and_then(line)
+    serde_json::to_string(value).map_err(|error| CliError::Output(error.into())).and_then(line)
 }
 
 /// Writes a line of news to standard error. If nobody reads it, that is no failure.
@@ -71,7 +69,7 @@ mod tests {
         let inner = io::Error::other("the disk is gone");
         let outer = CliError::Output(inner);
         assert_eq!(chain(&outer), "cannot write to standard output: the disk is gone");
-        let same = io::Error::new(io::ErrorKind::Other, outer);
+        let same = io::Error::other(outer);
         assert_eq!(chain(&same), "cannot write to standard output: the disk is gone");
     }
 }

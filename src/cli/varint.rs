@@ -54,6 +54,9 @@ mod tests {
     #[test]
     fn what_exceeds_64_bits_is_refused() {
         assert_eq!(decode(&[0xff; 10]), Err(TooLong));
-        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), Err(TooLong));
+        assert_eq!(
+            decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            Err(TooLong)
+        );
     }
 }

@@ -72,7 +72,8 @@ pub enum ConfigError {
     },
 }
 
-/// What is wrong with one key or value. Text that was typed is shown with its control bytes escaped.
+/// What is wrong with one key or value. Text that was typed is shown with its control bytes
+/// escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// Not TOML.

@@ -180,10 +180,7 @@ fn limits(typed: &mut Typed<'_>) -> Result<Limits, ConfigError> {
             default.streams_per_subject_max,
         )?,
         streams_max: many("limits.streams_max", default.streams_max)?,
-        calls_per_subject_max: many(
-            "limits.calls_per_subject_max",
-            default.calls_per_subject_max,
-        )?,
+        calls_per_subject_max: many("limits.calls_per_subject_max", default.calls_per_subject_max)?,
         calls_max: many("limits.calls_max", default.calls_max)?,
         queued_reads_max: many("limits.queued_reads_max", default.queued_reads_max)?,
         stream_unacknowledged_max: many(

@@ -83,10 +83,8 @@ impl Config {
         let file = file.or_else(|| default.exists().then_some(default));
         let text = match file {
             None => String::new(),
-            Some(path) => fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                path: path.to_owned(),
-                source,
-            })?,
+            Some(path) => fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?,
         };
         Self::parse(file, &text, overrides, service_dir)
     }
@@ -98,9 +96,8 @@ impl Config {
         overrides: &Overrides,
         service_dir: Option<&Path>,
     ) -> Result<Self, ConfigError> {
-        let data_dir = service_dir.map_or((Path::new(DEFAULT_DATA_DIR), Origin::Default), |dir| {
-            (dir, Origin::Service)
-        });
+        let data_dir = service_dir
+            .map_or((Path::new(DEFAULT_DATA_DIR), Origin::Default), |dir| (dir, Origin::Service));
         let typed = Typed::parse(file.unwrap_or(Path::new("")), text)?;
         let keys = Keys::read(typed, overrides, data_dir)?;
         check_records_fit(&keys.limits, &keys.storage)?;
@@ -143,22 +140,15 @@ fn security(keys: &Keys) -> Result<Security, ConfigError> {
     if !keys.plaintext {
         return tls_files(keys).map(Security::MutualTls);
     }
-    let files = [
-        ("tls.cert", &keys.cert),
-        ("tls.key", &keys.key),
-        ("tls.client_ca", &keys.client_ca),
-    ];
+    let files =
+        [("tls.cert", &keys.cert), ("tls.key", &keys.key), ("tls.client_ca", &keys.client_ca)];
     if let Some((key, _)) = files.iter().find(|(_, path)| path.is_some()) {
         return Err(ConfigError::PlaintextWithTls { key });
     }
     if !keys.listen.ip().is_loopback() {
-        return Err(ConfigError::PlaintextInPublic {
-            listen: keys.listen.to_string(),
-        });
+        return Err(ConfigError::PlaintextInPublic { listen: keys.listen.to_string() });
     }
-    Ok(Security::Plaintext {
-        subject: keys.plaintext_subject.clone(),
-    })
+    Ok(Security::Plaintext { subject: keys.plaintext_subject.clone() })
 }
 
 fn tls_files(keys: &Keys) -> Result<TlsFiles, ConfigError> {

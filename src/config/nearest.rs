@@ -11,10 +11,7 @@ pub(crate) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
     let edits = |known: &str| {
         let whole = damerau_levenshtein(typed, known);
         // Of two equally near, the one in the section that was typed wins.
-        (
-            whole.min(damerau_levenshtein(last_part(typed), last_part(known))),
-            whole,
-        )
+        (whole.min(damerau_levenshtein(last_part(typed), last_part(known))), whole)
     };
     known
         .iter()
@@ -37,23 +34,14 @@ mod tests {
     #[test]
     fn a_slip_finds_its_key() {
         assert_eq!(nearest("listne", &KNOWN), Some("listen"));
-        assert_eq!(
-            nearest("log.segment_byte_max", &KNOWN),
-            Some("log.segment_bytes_max")
-        );
+        assert_eq!(nearest("log.segment_byte_max", &KNOWN), Some("log.segment_bytes_max"));
         assert_eq!(nearest("tls.certs", &KNOWN), Some("tls.cert"));
     }
 
     #[test]
     fn a_key_in_the_wrong_section_finds_its_own() {
-        assert_eq!(
-            nearest("segment_bytes_max", &KNOWN),
-            Some("log.segment_bytes_max")
-        );
-        assert_eq!(
-            nearest("storage.segment_bytes_max", &KNOWN),
-            Some("log.segment_bytes_max")
-        );
+        assert_eq!(nearest("segment_bytes_max", &KNOWN), Some("log.segment_bytes_max"));
+        assert_eq!(nearest("storage.segment_bytes_max", &KNOWN), Some("log.segment_bytes_max"));
     }
 
     #[test]

@@ -17,12 +17,7 @@ client_ca = \"/ca.pem\"
 ";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(
-        Some(Path::new("/etc/v/c.toml")),
-        text,
-        &Overrides::default(),
-        None,
-    )
+    Config::parse(Some(Path::new("/etc/v/c.toml")), text, &Overrides::default(), None)
 }
 
 fn refusal(text: &str) -> String {
@@ -30,11 +25,7 @@ fn refusal(text: &str) -> String {
 }
 
 fn effective<'a>(config: &'a Config, key: &str) -> &'a Effective {
-    config
-        .effective
-        .iter()
-        .find(|effective| effective.key == key)
-        .unwrap()
+    config.effective.iter().find(|effective| effective.key == key).unwrap()
 }
 
 #[test]
@@ -43,9 +34,7 @@ fn little_need_be_set() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8400");
     assert_eq!(config.data_dir, Path::new("data"));
     assert_eq!(config.acl, Path::new("/etc/v/acl.csv"));
-    let Security::MutualTls(tls) = &config.security else {
-        panic!("{:?}", config.security)
-    };
+    let Security::MutualTls(tls) = &config.security else { panic!("{:?}", config.security) };
     assert_eq!(tls.cert, Path::new("/etc/v/server.pem"));
     assert_eq!(tls.client_ca, Path::new("/ca.pem"));
     assert_eq!(effective(&config, "tls.cert").origin, Origin::File);
@@ -63,10 +52,7 @@ fn values_are_read_in_their_units() {
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.storage.defaults.segment_bytes_max, 1 << 30);
     assert_eq!(config.storage.defaults.index_bytes_max, 1200);
-    assert_eq!(
-        config.storage.defaults.segment_age_max,
-        Some(Duration::from_secs(7 * 86_400))
-    );
+    assert_eq!(config.storage.defaults.segment_age_max, Some(Duration::from_secs(7 * 86_400)));
     assert_eq!(config.storage.sync_delay_max, Duration::from_millis(50));
     assert!(config.storage.strict && config.legacy_404);
     assert_eq!(config.limits.streams_max, 16);
@@ -84,9 +70,7 @@ fn flags_win_over_the_file_and_the_file_over_the_service() {
     let config = Config::parse(Some(Path::new("/etc/v/c.toml")), &text, &flags, service).unwrap();
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.data_dir, Path::new("/etc/v/d"));
-    let Security::MutualTls(tls) = &config.security else {
-        panic!("{:?}", config.security)
-    };
+    let Security::MutualTls(tls) = &config.security else { panic!("{:?}", config.security) };
     assert_eq!(tls.cert, Path::new("mine.pem"));
     assert_eq!(effective(&config, "tls.cert").origin, Origin::Flag);
 
@@ -98,27 +82,15 @@ fn flags_win_over_the_file_and_the_file_over_the_service() {
 #[test]
 fn mistakes_name_file_line_key_and_remedy() {
     let table = [
-        (
-            "lisen = 1",
-            "/etc/v/c.toml:1: unknown key \"lisen\": did you mean listen?",
-        ),
+        ("lisen = 1", "/etc/v/c.toml:1: unknown key \"lisen\": did you mean listen?"),
         (
             "\n\n[log]\nsegment_byte_max = 1",
             "/etc/v/c.toml:4: unknown key \"log.segment_byte_max\": did you mean \
              log.segment_bytes_max?",
         ),
-        (
-            "[colours]\nred = 1",
-            "/etc/v/c.toml:1: unknown section [colours]",
-        ),
-        (
-            "[logs]",
-            "/etc/v/c.toml:1: unknown section [logs]: did you mean [log]?",
-        ),
-        (
-            "[storage.deep]\nx = 1",
-            "/etc/v/c.toml:1: unknown key \"storage.deep\"",
-        ),
+        ("[colours]\nred = 1", "/etc/v/c.toml:1: unknown section [colours]"),
+        ("[logs]", "/etc/v/c.toml:1: unknown section [logs]: did you mean [log]?"),
+        ("[storage.deep]\nx = 1", "/etc/v/c.toml:1: unknown key \"storage.deep\""),
         (
             "log = 7",
             "/etc/v/c.toml:1: log is a section: write [log] on a line of its own, and its keys \
@@ -173,10 +145,7 @@ fn mistakes_name_file_line_key_and_remedy() {
 #[test]
 fn what_is_no_toml_names_its_line() {
     let refusal = refusal("listen = \"a\"\nlisten = \"b\"\n");
-    assert!(
-        refusal.starts_with("/etc/v/c.toml:2: not valid TOML: "),
-        "{refusal}"
-    );
+    assert!(refusal.starts_with("/etc/v/c.toml:2: not valid TOML: "), "{refusal}");
     assert!(!refusal.contains('\n'), "{refusal}");
 }
 
@@ -201,9 +170,7 @@ fn a_server_without_certificates_or_list_is_refused() {
 fn plaintext_stays_on_this_host_and_excludes_certificates() {
     let plaintext = "[acl]\nfile = \"a\"\n[insecure]\nplaintext = true\n";
     let config = parse(plaintext).unwrap();
-    let Security::Plaintext { subject } = config.security else {
-        panic!("{:?}", config.security)
-    };
+    let Security::Plaintext { subject } = config.security else { panic!("{:?}", config.security) };
     assert_eq!(subject.as_str(), "anonymous");
     assert_eq!(
         refusal(&format!("listen = \"0.0.0.0:8400\"\n{plaintext}")),
@@ -237,22 +204,14 @@ fn the_sample_lists_every_key_with_its_default() {
     let sample = fs::read_to_string("scripts/varve.toml").unwrap();
     let uncommented: String = sample
         .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| !rest.starts_with(' '))
-                .unwrap_or(line)
-        })
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
         .fold(String::new(), |text, line| text + line + "\n");
     let sample = parse(&uncommented).unwrap();
     let bare = parse(BASE).unwrap();
     for Effective { key, value, origin } in &sample.effective {
         assert_eq!(*origin, Origin::File, "{key} is not in the sample");
         if !key.starts_with("tls.") && !["acl.file", "data_dir"].contains(key) {
-            assert_eq!(
-                value,
-                &effective(&bare, key).value,
-                "the sample's {key} is no default"
-            );
+            assert_eq!(value, &effective(&bare, key).value, "the sample's {key} is no default");
         }
     }
 }
@@ -261,15 +220,10 @@ fn the_sample_lists_every_key_with_its_default() {
 fn the_manual_lists_every_key_with_its_default() {
     let manual = fs::read_to_string("docs/OPERATIONS.md").unwrap();
     for Effective { key, value, .. } in &parse(BASE).unwrap().effective {
-        let row = manual
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("{key} is not in the manual"));
         if !key.starts_with("tls.") && !["acl.file", "data_dir"].contains(key) {
-            assert!(
-                row.contains(&format!("| `{value}` |")),
-                "the manual's {key} is not {value}"
-            );
+            assert!(row.contains(&format!("| `{value}` |")), "the manual's {key} is not {value}");
         }
     }
 }

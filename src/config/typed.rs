@@ -56,25 +56,16 @@ impl<'a> Typed<'a> {
         let table = DeTable::parse(text).map_err(|error| ConfigError::Line {
             path: path.to_owned(),
             line: line_at(text, error.span().map_or(text.len(), |span| span.start)),
-            fault: Fault::Syntax {
-                message: error.message().escape_debug().to_string(),
-            },
+            fault: Fault::Syntax { message: error.message().escape_debug().to_string() },
         })?;
-        Ok(Self {
-            path,
-            text,
-            table: table.into_inner(),
-            read: Vec::new(),
-        })
+        Ok(Self { path, text, table: table.into_inner(), read: Vec::new() })
     }
 
     /// Reads a switch.
     pub(crate) fn switch(&mut self, key: &'static str, default: bool) -> Result<bool, ConfigError> {
         let expected = "true or false";
         self.value(key, default, bool::to_string, |value| {
-            value
-                .as_bool()
-                .ok_or_else(|| mistyped(key, value, expected))
+            value.as_bool().ok_or_else(|| mistyped(key, value, expected))
         })
     }
 
@@ -123,9 +114,8 @@ impl<'a> Typed<'a> {
         let show = |bytes: &T| show_bytes((*bytes).try_into().unwrap_or(u64::MAX));
         self.value(key, default, show, |value| {
             let text = value.as_str().and_then(parse_bytes).map(i128::from);
-            let typed = text
-                .or_else(|| integer(value))
-                .ok_or_else(|| mistyped(key, value, expected))?;
+            let typed =
+                text.or_else(|| integer(value)).ok_or_else(|| mistyped(key, value, expected))?;
             within(key, typed, &as_typed(value), &range, show)
         })
     }
@@ -159,13 +149,9 @@ impl<'a> Typed<'a> {
         self.value(key, None, show, |value| match value.as_str() {
             Some("never") => Ok(None),
             text => {
-                let typed = text
-                    .and_then(parse_duration)
-                    .ok_or_else(|| mistyped(key, value, expected))?;
-                in_range(key, typed, &as_typed(value), &range, |at| {
-                    show_duration(*at)
-                })
-                .map(Some)
+                let typed =
+                    text.and_then(parse_duration).ok_or_else(|| mistyped(key, value, expected))?;
+                in_range(key, typed, &as_typed(value), &range, |at| show_duration(*at)).map(Some)
             }
         })
     }
@@ -180,19 +166,12 @@ impl<'a> Typed<'a> {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
         let from_file = self.value_or_none(key, |value| {
-            value
-                .as_str()
-                .and_then(&parse)
-                .ok_or_else(|| mistyped(key, value, expected))
+            value.as_str().and_then(&parse).ok_or_else(|| mistyped(key, value, expected))
         })?;
         let from_flag = match flag {
             None => None,
             Some(text) => Some(parse(text).ok_or_else(|| {
-                ConfigError::Flag(Fault::Type {
-                    key,
-                    found: format!("{text:?}"),
-                    expected,
-                })
+                ConfigError::Flag(Fault::Type { key, found: format!("{text:?}"), expected })
             })?),
         };
         let (value, origin) = match (from_flag, from_file) {
@@ -213,9 +192,7 @@ impl<'a> Typed<'a> {
         flag: Option<&Path>,
     ) -> Result<Option<PathBuf>, ConfigError> {
         let set = self.path_and_origin(key, flag)?;
-        let shown = set
-            .as_ref()
-            .map_or_else(String::new, |(path, _)| path.display().to_string());
+        let shown = set.as_ref().map_or_else(String::new, |(path, _)| path.display().to_string());
         let origin = set.as_ref().map_or(Origin::Default, |(_, origin)| *origin);
         self.note(key, shown, origin);
         Ok(set.map(|(path, _)| path))
@@ -289,11 +266,7 @@ impl<'a> Typed<'a> {
         parse: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
     ) -> Result<T, ConfigError> {
         let typed = self.value_or_none(key, parse)?;
-        let origin = if typed.is_some() {
-            Origin::File
-        } else {
-            Origin::Default
-        };
+        let origin = if typed.is_some() { Origin::File } else { Origin::Default };
         let value = typed.unwrap_or(default);
         self.note(key, show(&value), origin);
         Ok(value)
@@ -334,11 +307,7 @@ impl<'a> Typed<'a> {
     }
 
     fn line(&self, at: usize, fault: Fault) -> ConfigError {
-        ConfigError::Line {
-            path: self.path.to_owned(),
-            line: line_at(self.text, at),
-            fault,
-        }
+        ConfigError::Line { path: self.path.to_owned(), line: line_at(self.text, at), fault }
     }
 }
 
@@ -348,8 +317,5 @@ fn line_at(text: &str, at: usize) -> usize {
 }
 
 fn unknown_key(key: &str, known: &[&str]) -> Fault {
-    Fault::UnknownKey {
-        key: key.to_owned(),
-        nearest: nearest(key, known).map(ToOwned::to_owned),
-    }
+    Fault::UnknownKey { key: key.to_owned(), nearest: nearest(key, known).map(ToOwned::to_owned) }
 }

@@ -6,13 +6,8 @@
 use std::time::Duration;
 
 /// Units of a size with their bytes, smallest first.
-const SIZES: [(&str, u64); 5] = [
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
+const SIZES: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// Units of a duration with their microseconds, smallest first.
 const TIMES: [(&str, u64); 6] = [
@@ -41,10 +36,7 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
 
 /// Writes a duration in the largest unit that divides it; below a microsecond it is cut.
 pub(crate) fn show_duration(duration: Duration) -> String {
-    show(
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-        &TIMES,
-    )
+    show(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), &TIMES)
 }
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -75,16 +67,7 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in [
-            "",
-            "MiB",
-            "128",
-            "128MB",
-            "-1KiB",
-            "1.5MiB",
-            "1 MiB MiB",
-            "99999999999TiB",
-        ] {
+        for text in ["", "MiB", "128", "128MB", "-1KiB", "1.5MiB", "1 MiB MiB", "99999999999TiB"] {
             assert_eq!(parse_bytes(text), None, "{text}");
         }
     }

@@ -29,11 +29,7 @@ pub(super) fn as_typed(value: &DeValue<'_>) -> String {
 
 /// The fault of a value that should be `expected`.
 pub(super) fn mistyped(key: &'static str, value: &DeValue<'_>, expected: &'static str) -> Fault {
-    Fault::Type {
-        key,
-        found: as_typed(value),
-        expected,
-    }
+    Fault::Type { key, found: as_typed(value), expected }
 }
 
 /// The number `typed` as a `T`, if it is one and within `range`.
@@ -58,11 +54,7 @@ pub(super) fn in_range<T: PartialOrd>(
     range: &RangeInclusive<T>,
     show: impl Fn(&T) -> String,
 ) -> Result<T, Fault> {
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(out_of_range(key, as_typed, range, show))
-    }
+    if range.contains(&value) { Ok(value) } else { Err(out_of_range(key, as_typed, range, show)) }
 }
 
 fn out_of_range<T>(

@@ -42,31 +42,14 @@ pub(super) fn builder(options: &ServerOptions, environment: &Arc<Environment>) -
         .http2_min_recv_ping_interval_without_data(PING_INTERVAL_MIN)
         .http2_max_ping_strikes(PING_STRIKES_MAX);
     [
-        (
-            c"grpc.compression_enabled_algorithms_bitset",
-            ALGORITHMS_IDENTITY_ONLY,
-        ),
-        (
-            c"grpc.server_handshake_timeout_ms",
-            millis(HANDSHAKE_TIMEOUT),
-        ),
-        (
-            c"grpc.max_connection_idle_ms",
-            millis(options.connection_idle_max),
-        ),
-        (
-            c"grpc.max_connection_age_ms",
-            millis(options.connection_age_max),
-        ),
-        (
-            c"grpc.max_connection_age_grace_ms",
-            millis(options.connection_age_grace),
-        ),
+        (c"grpc.compression_enabled_algorithms_bitset", ALGORITHMS_IDENTITY_ONLY),
+        (c"grpc.server_handshake_timeout_ms", millis(HANDSHAKE_TIMEOUT)),
+        (c"grpc.max_connection_idle_ms", millis(options.connection_idle_max)),
+        (c"grpc.max_connection_age_ms", millis(options.connection_age_max)),
+        (c"grpc.max_connection_age_grace_ms", millis(options.connection_age_grace)),
     ]
     .into_iter()
-    .fold(builder, |builder, (name, value): (&CStr, i32)| {
-        builder.raw_cfg_int(name.into(), value)
-    })
+    .fold(builder, |builder, (name, value): (&CStr, i32)| builder.raw_cfg_int(name.into(), value))
 }
 
 /// The transport takes its largest number for "never".

@@ -39,10 +39,7 @@ impl Current {
 
     /// For the transport, which asks again with every connection.
     pub(super) fn for_transport(&self) -> ServerCredentials {
-        let fetcher = Fetcher {
-            current: self.clone(),
-            served: Mutex::default(),
-        };
+        let fetcher = Fetcher { current: self.clone(), served: Mutex::default() };
         ServerCredentials::with_fetcher(Box::new(fetcher), REQUEST)
     }
 }
@@ -51,10 +48,7 @@ impl ServerCredentialsFetcher for Fetcher {
     fn fetch(&self) -> Result<Option<ServerCredentialsBuilder>, Box<dyn Error>> {
         let current = self.current.0.load_full();
         let mut served = self.served.lock();
-        if served
-            .as_ref()
-            .is_some_and(|served| Arc::ptr_eq(served, &current))
-        {
+        if served.as_ref().is_some_and(|served| Arc::ptr_eq(served, &current)) {
             return Ok(None);
         }
         // The bytes were encoded from what was checked, so they have no NUL, at which the binding

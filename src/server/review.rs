@@ -25,10 +25,7 @@ impl Review {
         let thread = thread::Builder::new()
             .name("review".to_owned())
             .spawn(move || review(&guard, &nudged))?;
-        Ok(Self {
-            nudge: Some(nudge),
-            thread: Some(thread),
-        })
+        Ok(Self { nudge: Some(nudge), thread: Some(thread) })
     }
 
     /// Reviews now instead of at the end of the interval.

@@ -64,23 +64,16 @@ impl Server {
     pub fn start(options: ServerOptions, logs: Arc<Logs>) -> Result<Self, StartError> {
         let listen = options.listen;
         let (authentication, credentials) = match &options.transport {
-            Transport::MutualTls(credentials) => (
-                Authentication::Certificate,
-                Some(Current::new(Arc::clone(credentials))),
-            ),
+            Transport::MutualTls(credentials) => {
+                (Authentication::Certificate, Some(Current::new(Arc::clone(credentials))))
+            }
             Transport::Plaintext { .. } if !listen.ip().is_loopback() => {
                 return Err(StartError::PublicPlaintext { listen });
             }
             Transport::Plaintext { subject } => (Authentication::Everyone(subject.clone()), None),
         };
-        let guard = Arc::new(Guard::new(
-            logs,
-            Arc::clone(&options.policy),
-            authentication,
-        ));
-        let statuses = Statuses {
-            legacy_404: options.legacy_404,
-        };
+        let guard = Arc::new(Guard::new(logs, Arc::clone(&options.policy), authentication));
+        let statuses = Statuses { legacy_404: options.legacy_404 };
         let backend = Arc::new(Backend::start(
             Arc::clone(&guard),
             options.limits.clone(),
@@ -88,21 +81,14 @@ impl Server {
             statuses,
         )?);
         let mut core = core(&options, &backend)?;
-        let for_transport = credentials
-            .as_ref()
-            .map_or_else(ServerCredentials::insecure, Current::for_transport);
+        let for_transport =
+            credentials.as_ref().map_or_else(ServerCredentials::insecure, Current::for_transport);
         let port = core
             .add_listening_port(listen.to_string(), for_transport)
             .map_err(|_| why_not_listening(listen))?;
         let review = Review::start(guard)?;
         core.start();
-        Ok(Self {
-            core,
-            review,
-            backend,
-            credentials,
-            port,
-        })
+        Ok(Self { core, review, backend, credentials, port })
     }
 
     /// The port that clients connect to.
@@ -111,7 +97,8 @@ impl Server {
         self.port
     }
 
-    /// Puts another policy in force: for calls that begin now, and within a second for open streams.
+    /// Puts another policy in force: for calls that begin now, and within a second for open
+    /// streams.
     pub fn replace_policy(&self, policy: Arc<Policy>) {
         self.backend.guard.replace_policy(policy);
         self.review.now();
@@ -141,20 +128,13 @@ impl Server {
         }
         self.backend.reads.close();
         let threads_left = self.backend.crew.wait_until(Instant::now() + LEAVING);
-        Stopped {
-            calls_cancelled,
-            threads_left,
-        }
+        Stopped { calls_cancelled, threads_left }
     }
 }
 
 fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Server, StartError> {
-    let environment = Arc::new(
-        EnvBuilder::new()
-            .cq_count(options.poll_threads)
-            .name_prefix("grpc")
-            .build(),
-    );
+    let environment =
+        Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
     let arguments = arguments::builder(options, &environment).build_args();
     Ok(ServerBuilder::new(environment)
         .channel_args(arguments)

@@ -28,13 +28,7 @@ struct Pace {
 
 impl Audit {
     pub(crate) fn new() -> Self {
-        Self {
-            pace: Mutex::new(Pace {
-                second: Instant::now(),
-                lines: 0,
-                untold: 0,
-            }),
-        }
+        Self { pace: Mutex::new(Pace { second: Instant::now(), lines: 0, untold: 0 }) }
     }
 
     pub(crate) fn denied(&self, denied: &Denied) {
@@ -71,14 +65,8 @@ mod tests {
     #[test]
     fn lines_beyond_the_pace_are_counted_and_told_later() {
         let began = Instant::now();
-        let mut pace = Pace {
-            second: began,
-            lines: 0,
-            untold: 0,
-        };
-        let told = (0..LINES_MAX + 5)
-            .filter(|_| pace.line(began) == Some(0))
-            .count();
+        let mut pace = Pace { second: began, lines: 0, untold: 0 };
+        let told = (0..LINES_MAX + 5).filter(|_| pace.line(began) == Some(0)).count();
         assert_eq!(told, usize::try_from(LINES_MAX).unwrap());
         assert_eq!(pace.line(began + SECOND), Some(5));
         assert_eq!(pace.line(began + SECOND), Some(0));

@@ -36,14 +36,7 @@ impl Backend {
         let reads = Reads::start(read_threads, limits.queued_reads_max)?;
         let occupancy = Arc::new(Occupancy::new(limits));
         let (crew, audit) = (Arc::default(), Audit::new());
-        Ok(Self {
-            guard,
-            occupancy,
-            reads,
-            crew,
-            statuses,
-            audit,
-        })
+        Ok(Self { guard, occupancy, reads, crew, statuses, audit })
     }
 
     pub(crate) fn limits(&self) -> &Limits {

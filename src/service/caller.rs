@@ -1,8 +1,8 @@
 //! An admitted caller, on its way from the checker to the handler.
 //!
-//! The C core's binding calls both on one poll thread, one right after the other, and lets a checker
-//! add nothing to a call; so the caller crosses in a thread-local, which the checker sets or clears
-//! on every call and the handler empties. A handler that finds nothing there must refuse.
+//! The C core's binding calls both on one poll thread, one right after the other, and lets a
+//! checker add nothing to a call; so the caller crosses in a thread-local, which the checker sets
+//! or clears on every call and the handler empties. A handler that finds nothing there must refuse.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -27,11 +27,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(identity: Identity, need: Need, policy: Arc<Policy>) -> Self {
-        Self {
-            identity,
-            need,
-            policy,
-        }
+        Self { identity, need, policy }
     }
 
     pub(crate) fn subject(&self) -> &Subject {
@@ -72,16 +68,9 @@ mod tests {
     #[test]
     fn a_caller_is_taken_once_and_on_its_own_thread() {
         let policy = Arc::new(Policy::parse("", Path::new("acl.csv")).unwrap());
-        let identity = Identity {
-            subject: Subject::new("root").unwrap(),
-            not_after: None,
-        };
+        let identity = Identity { subject: Subject::new("root").unwrap(), not_after: None };
         Caller::leave(Some(Caller::new(identity, Need::Identity, policy)));
-        assert!(
-            std::thread::spawn(|| Caller::take().is_err())
-                .join()
-                .unwrap()
-        );
+        assert!(std::thread::spawn(|| Caller::take().is_err()).join().unwrap());
         assert_eq!(Caller::take().unwrap().subject().as_str(), "root");
         assert!(matches!(Caller::take(), Err(Refusal::NotAdmitted)));
     }

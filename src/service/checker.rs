@@ -53,10 +53,9 @@ impl From<&Unadmitted> for RpcStatus {
                 RpcStatusCode::PERMISSION_DENIED,
                 "this method is open to nobody".to_owned(),
             ),
-            Unadmitted::Stopping => Self::with_message(
-                RpcStatusCode::UNAVAILABLE,
-                "the server is stopping".to_owned(),
-            ),
+            Unadmitted::Stopping => {
+                Self::with_message(RpcStatusCode::UNAVAILABLE, "the server is stopping".to_owned())
+            }
         }
     }
 }

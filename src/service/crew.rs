@@ -42,16 +42,13 @@ impl Crew {
         let shift = Shift::begin(self);
         // The subject follows once there is a thread: a failed start would drop what it is given.
         let (hand_over, taken) = bounded(1);
-        let started = thread::Builder::new()
-            .name(name)
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                let shift = shift;
-                if let Ok(subject) = taken.recv() {
-                    work(subject);
-                }
-                drop(shift);
-            });
+        let started = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+            let shift = shift;
+            if let Ok(subject) = taken.recv() {
+                work(subject);
+            }
+            drop(shift);
+        });
         match started {
             Ok(_) => hand_over.send(subject).map_err(|unsent| unsent.0),
             Err(_) => Err(subject),
@@ -96,12 +93,11 @@ mod tests {
     fn a_stop_waits_for_the_threads_but_not_for_ever() {
         let crew = Arc::new(Crew::default());
         let (end, ended): (Sender<()>, Receiver<()>) = bounded(0);
-        crew.spawn("work", ended, |ended| drop(ended.recv()))
-            .unwrap();
-        assert_eq!(
-            crew.wait_until(Instant::now() + Duration::from_millis(5)),
-            1
-        );
+        crew.spawn("work", ended, |ended| {
+            let _ended = ended.recv();
+        })
+        .unwrap();
+        assert_eq!(crew.wait_until(Instant::now() + Duration::from_millis(5)), 1);
         drop(end);
         assert_eq!(crew.wait_until(Instant::now() + Duration::from_secs(60)), 0);
     }
@@ -113,8 +109,7 @@ mod tests {
         for _ in 0..2 {
             let tell = tell.clone();
             crew.spawn("consume", tell, |tell: Sender<Option<String>>| {
-                tell.send(thread::current().name().map(str::to_owned))
-                    .unwrap();
+                tell.send(thread::current().name().map(str::to_owned)).unwrap();
             })
             .unwrap();
         }

@@ -31,9 +31,7 @@ impl<F: Future<Output = ()> + Send + 'static> ArcWake for Detached<F> {
                 // The count stays above zero, so nobody polls again.
                 return;
             }
-            let settled = task
-                .wakes
-                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
+            let settled = task.wakes.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
             if settled.is_ok() {
                 return;
             }
@@ -60,10 +58,7 @@ impl<F: Future<Output = ()> + Send + 'static> Detached<F> {
 /// poll may run: outside the locks that the future takes.
 pub(crate) fn detach<F: Future<Output = ()> + Send + 'static>(future: F) {
     let future = Mutex::new(Some(Box::pin(future)));
-    ArcWake::wake(Arc::new(Detached {
-        wakes: AtomicUsize::new(0),
-        future,
-    }));
+    ArcWake::wake(Arc::new(Detached { wakes: AtomicUsize::new(0), future }));
 }
 
 #[cfg(test)]
@@ -96,11 +91,7 @@ mod tests {
             std::future::poll_fn(|cx| {
                 polls += 1;
                 cx.waker().wake_by_ref();
-                if polls < 3 {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
-                }
+                if polls < 3 { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
             done.send(()).unwrap();

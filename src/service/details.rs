@@ -34,14 +34,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(code: RpcStatusCode, reason: &'static str, message: String) -> Self {
         let (metadata, retry_after, localized) = (Vec::new(), None, None);
-        Self {
-            code,
-            message,
-            reason,
-            metadata,
-            retry_after,
-            localized,
-        }
+        Self { code, message, reason, metadata, retry_after, localized }
     }
 
     pub(crate) fn with(mut self, key: &'static str, value: impl ToString) -> Self {
@@ -67,11 +60,7 @@ fn encode(answer: &Answer) -> Option<Vec<u8>> {
     let mut details = vec![any(&ErrorInfo {
         reason: answer.reason.to_owned(),
         domain: DOMAIN.to_owned(),
-        metadata: answer
-            .metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.clone()))
-            .collect(),
+        metadata: answer.metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
         ..ErrorInfo::default()
     })?];
     if let Some(delay) = answer.retry_after {
@@ -81,29 +70,15 @@ fn encode(answer: &Answer) -> Option<Vec<u8>> {
             ..ProtoDuration::default()
         };
         let retry_delay = MessageField::some(retry_delay);
-        details.push(any(&RetryInfo {
-            retry_delay,
-            ..RetryInfo::default()
-        })?);
+        details.push(any(&RetryInfo { retry_delay, ..RetryInfo::default() })?);
     }
     if let Some(message) = answer.localized.clone() {
         let locale = "en-US".to_owned();
-        details.push(any(&LocalizedMessage {
-            locale,
-            message,
-            ..LocalizedMessage::default()
-        })?);
+        details.push(any(&LocalizedMessage { locale, message, ..LocalizedMessage::default() })?);
     }
     let code = answer.code.into();
     let message = answer.message.clone();
-    Status {
-        code,
-        message,
-        details,
-        ..Status::default()
-    }
-    .write_to_bytes()
-    .ok()
+    Status { code, message, details, ..Status::default() }.write_to_bytes().ok()
 }
 
 fn any<M: MessageFull>(message: &M) -> Option<Any> {
@@ -121,15 +96,9 @@ mod tests {
         let details = Status::parse_from_bytes(status.details()).unwrap();
         assert_eq!(details.code, i32::from(status.code()));
         assert_eq!(details.message, status.message());
-        assert_eq!(
-            details.details[0].type_url,
-            "type.googleapis.com/google.rpc.ErrorInfo"
-        );
+        assert_eq!(details.details[0].type_url, "type.googleapis.com/google.rpc.ErrorInfo");
         let info: ErrorInfo = details.details[0].unpack().unwrap().unwrap();
-        assert_eq!(
-            (info.reason.as_str(), info.domain.as_str()),
-            ("WHY", "varve")
-        );
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("WHY", "varve"));
         assert_eq!(info.metadata["end"], "7");
     }
 
@@ -140,15 +109,9 @@ mod tests {
         answer.localized = Some("Later.".to_owned());
         let status = Status::parse_from_bytes(RpcStatus::from(answer).details()).unwrap();
         let retry: RetryInfo = status.details[1].unpack().unwrap().unwrap();
-        assert_eq!(
-            (retry.retry_delay.seconds, retry.retry_delay.nanos),
-            (1, 500_000_000)
-        );
+        assert_eq!((retry.retry_delay.seconds, retry.retry_delay.nanos), (1, 500_000_000));
         let localized: LocalizedMessage = status.details[2].unpack().unwrap().unwrap();
-        assert_eq!(
-            (localized.locale.as_str(), localized.message.as_str()),
-            ("en-US", "Later.")
-        );
+        assert_eq!((localized.locale.as_str(), localized.message.as_str()), ("en-US", "Later."));
     }
 
     #[test]

@@ -73,12 +73,7 @@ impl Guard {
         policy: Arc<Policy>,
         authentication: Authentication,
     ) -> Self {
-        Self {
-            logs,
-            policy: ArcSwap::new(policy),
-            authentication,
-            sessions: Arc::default(),
-        }
+        Self { logs, policy: ArcSwap::new(policy), authentication, sessions: Arc::default() }
     }
 
     /// The first step of every call: who it is, and that the method is one that somebody mapped.
@@ -103,31 +98,17 @@ impl Guard {
         if caller.need() != Need::Permission(A::ACTION) {
             return Err(Refusal::NotAdmitted);
         }
-        if !caller
-            .policy()
-            .permits(caller.subject().as_str(), A::ACTION, name)
-        {
+        if !caller.policy().permits(caller.subject().as_str(), A::ACTION, name) {
             let (subject, object) = (caller.subject().clone(), name.to_owned());
-            return Err(Denied {
-                subject,
-                action: A::ACTION,
-                object,
-            }
-            .into());
+            return Err(Denied { subject, action: A::ACTION, object }.into());
         }
-        let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog {
-            name: name.to_owned(),
-        })?;
-        Ok(Permit {
-            log,
-            action: PhantomData,
-        })
+        let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog { name: name.to_owned() })?;
+        Ok(Permit { log, action: PhantomData })
     }
 
     /// Enters an open stream for `permit`, to be asked again while it lasts.
     pub(crate) fn open<A: Act>(&self, caller: &Caller, permit: &Permit<A>) -> Session {
-        self.sessions
-            .open(caller, Some((A::ACTION, permit.log.name().to_owned())))
+        self.sessions.open(caller, Some((A::ACTION, permit.log.name().to_owned())))
     }
 
     /// Enters an open stream that touches no log.
@@ -221,12 +202,8 @@ mod tests {
         }
 
         fn ask<A: Act>(&self, need: Need, rules: &str, log: &str) -> Result<Permit<A>, Refusal> {
-            let identity = Identity {
-                subject: Subject::new("root").unwrap(),
-                not_after: None,
-            };
-            self.guard
-                .permit(&Caller::new(identity, need, policy(rules)), log)
+            let identity = Identity { subject: Subject::new("root").unwrap(), not_after: None };
+            self.guard.permit(&Caller::new(identity, need, policy(rules)), log)
         }
     }
 
@@ -239,11 +216,7 @@ mod tests {
     #[test]
     fn a_permit_needs_a_rule_for_its_own_action_and_log() {
         let world = World::new();
-        assert!(
-            world
-                .ask::<Produce>(PRODUCE, "p, root, default, produce", "default")
-                .is_ok()
-        );
+        assert!(world.ask::<Produce>(PRODUCE, "p, root, default, produce", "default").is_ok());
         for rules in ["", "p, root, default, consume", "p, root, other, produce"] {
             let refusal = world.ask::<Produce>(PRODUCE, rules, "default").unwrap_err();
             let text = "root not permitted to produce to default";
@@ -266,9 +239,7 @@ mod tests {
     #[test]
     fn an_absent_log_is_told_only_to_those_who_may_use_it() {
         let world = World::new();
-        let refusal = world
-            .ask::<Produce>(PRODUCE, "p, root, *, produce", "absent")
-            .unwrap_err();
+        let refusal = world.ask::<Produce>(PRODUCE, "p, root, *, produce", "absent").unwrap_err();
         assert!(matches!(refusal, Refusal::NoLog { .. }), "{refusal:?}");
         let absent = world.ask::<Produce>(PRODUCE, "", "absent").unwrap_err();
         assert!(matches!(absent, Refusal::Denied(_)), "{absent:?}");

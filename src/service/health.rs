@@ -27,9 +27,7 @@ const NAMES: [&str; 2] = ["", "log.v1.Log"];
 
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
-    health_grpc::create_health(Asked {
-        backend: Arc::clone(backend),
-    })
+    health_grpc::create_health(Asked { backend: Arc::clone(backend) })
 }
 
 #[derive(Clone)]
@@ -93,16 +91,7 @@ impl Health for Asked {
         match opened {
             Ok((session, slot)) => {
                 let is_known = NAMES.contains(&&*request.service);
-                detach(
-                    Watch {
-                        backend,
-                        is_known,
-                        session,
-                        sink,
-                        _slot: slot,
-                    }
-                    .run(),
-                );
+                detach(Watch { backend, is_known, session, sink, _slot: slot }.run());
             }
             Err(refusal) => {
                 let sent = sink.fail(backend.status(&refusal));
@@ -145,19 +134,12 @@ impl Watch {
     }
 
     fn status(&self) -> ServingStatus {
-        if self.is_known {
-            self.backend.serving()
-        } else {
-            ServingStatus::SERVICE_UNKNOWN
-        }
+        if self.is_known { self.backend.serving() } else { ServingStatus::SERVICE_UNKNOWN }
     }
 
     /// Whether the client is still there.
     async fn tell(&mut self, status: ServingStatus) -> bool {
-        self.sink
-            .send((response(status), WriteFlags::default()))
-            .await
-            .is_ok()
+        self.sink.send((response(status), WriteFlags::default())).await.is_ok()
     }
 
     fn poll_woken(&mut self, cx: &mut Context<'_>, reviews: u64) -> Poll<Woken> {
@@ -167,9 +149,7 @@ impl Watch {
         if let Poll::Ready(Err(_gone)) = self.sink.poll_ready_unpin(cx) {
             return Poll::Ready(Woken::ClientGone);
         }
-        self.session
-            .poll_review(cx, reviews)
-            .map(|()| Woken::Review)
+        self.session.poll_review(cx, reviews).map(|()| Woken::Review)
     }
 }
 
@@ -184,8 +164,5 @@ impl Backend {
 }
 
 fn response(status: ServingStatus) -> HealthCheckResponse {
-    HealthCheckResponse {
-        status: status.into(),
-        ..HealthCheckResponse::default()
-    }
+    HealthCheckResponse { status: status.into(), ..HealthCheckResponse::default() }
 }

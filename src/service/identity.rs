@@ -63,10 +63,7 @@ impl From<&Unidentified> for RpcStatus {
             // The client is who the CA says, and that is nobody to us.
             Unidentified::NoSubject(_) => RpcStatusCode::PERMISSION_DENIED,
         };
-        Self::with_message(
-            code,
-            why.to_string().chars().take(MESSAGE_CHARS_MAX).collect(),
-        )
+        Self::with_message(code, why.to_string().chars().take(MESSAGE_CHARS_MAX).collect())
     }
 }
 
@@ -78,10 +75,7 @@ impl Authentication {
         now: Moment,
     ) -> Result<Identity, Unidentified> {
         match self {
-            Self::Everyone(subject) => Ok(Identity {
-                subject: subject.clone(),
-                not_after: None,
-            }),
+            Self::Everyone(subject) => Ok(Identity { subject: subject.clone(), not_after: None }),
             Self::Certificate => {
                 let connection = connection.ok_or(Unidentified::Plaintext)?;
                 let identity = identity_of(certificate(connection)?)?;
@@ -129,10 +123,7 @@ fn identity_of(pem: &[u8]) -> Result<Identity, Unidentified> {
 fn read_certificate(pem: &[u8]) -> Result<Identity, Unidentified> {
     let certificate = X509::from_pem(pem)?;
     let not_after = Some(Moment::from_asn1(certificate.not_after())?);
-    Ok(Identity {
-        subject: subject_of(&certificate)?,
-        not_after,
-    })
+    Ok(Identity { subject: subject_of(&certificate)?, not_after })
 }
 
 #[cfg(test)]
@@ -157,12 +148,8 @@ mod tests {
         builder.set_version(2).unwrap();
         builder.set_subject_name(&name.build()).unwrap();
         builder.set_pubkey(&key).unwrap();
-        builder
-            .set_not_before(&Asn1Time::from_unix(0).unwrap())
-            .unwrap();
-        builder
-            .set_not_after(&Asn1Time::from_unix(END_S).unwrap())
-            .unwrap();
+        builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_unix(END_S).unwrap()).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         builder.build().to_pem().unwrap()
     }
@@ -184,10 +171,7 @@ mod tests {
             for _ in ["read", "not remembered"] {
                 let why = identity_of(&certificate).unwrap_err();
                 assert!(matches!(why, Unidentified::NoSubject(_)), "{why}");
-                assert_eq!(
-                    RpcStatus::from(&why).code(),
-                    RpcStatusCode::PERMISSION_DENIED
-                );
+                assert_eq!(RpcStatus::from(&why).code(), RpcStatusCode::PERMISSION_DENIED);
             }
         }
     }
@@ -213,9 +197,6 @@ mod tests {
         assert!(matches!(why, Unidentified::Plaintext), "{why}");
         let everyone = Authentication::Everyone(Subject::new("anonymous").unwrap());
         let identity = everyone.identify(None, now).unwrap();
-        assert_eq!(
-            (identity.subject.as_str(), identity.not_after),
-            ("anonymous", None)
-        );
+        assert_eq!((identity.subject.as_str(), identity.not_after), ("anonymous", None));
     }
 }

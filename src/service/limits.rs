@@ -89,10 +89,7 @@ pub(crate) struct StreamSlot {
 
 impl Occupancy {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            taken: Mutex::default(),
-        }
+        Self { limits, taken: Mutex::default() }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -104,18 +101,11 @@ impl Occupancy {
         let taken = &mut *self.taken.lock();
         let limits = &self.limits;
         let of_subject = held(&taken.calls_of_subject, subject);
-        room(
-            Limited::CallsPerSubject,
-            limits.calls_per_subject_max,
-            of_subject,
-        )?;
+        room(Limited::CallsPerSubject, limits.calls_per_subject_max, of_subject)?;
         room(Limited::Calls, limits.calls_max, taken.calls)?;
         taken.calls += 1;
         take(&mut taken.calls_of_subject, subject);
-        Ok(CallSlot {
-            occupancy: Arc::clone(self),
-            subject: subject.clone(),
-        })
+        Ok(CallSlot { occupancy: Arc::clone(self), subject: subject.clone() })
     }
 
     /// Takes a slot for a stream of `subject` on `connection`.
@@ -128,25 +118,13 @@ impl Occupancy {
         let limits = &self.limits;
         let of_connection = held(&taken.streams_of_connection, &connection);
         let of_subject = held(&taken.streams_of_subject, subject);
-        room(
-            Limited::StreamsPerConnection,
-            limits.streams_per_connection_max,
-            of_connection,
-        )?;
-        room(
-            Limited::StreamsPerSubject,
-            limits.streams_per_subject_max,
-            of_subject,
-        )?;
+        room(Limited::StreamsPerConnection, limits.streams_per_connection_max, of_connection)?;
+        room(Limited::StreamsPerSubject, limits.streams_per_subject_max, of_subject)?;
         room(Limited::Streams, limits.streams_max, taken.streams)?;
         taken.streams += 1;
         take(&mut taken.streams_of_subject, subject);
         take(&mut taken.streams_of_connection, &connection);
-        Ok(StreamSlot {
-            occupancy: Arc::clone(self),
-            subject: subject.clone(),
-            connection,
-        })
+        Ok(StreamSlot { occupancy: Arc::clone(self), subject: subject.clone(), connection })
     }
 }
 
@@ -168,15 +146,7 @@ impl Drop for StreamSlot {
 }
 
 fn room(limited: Limited, limit: usize, held: usize) -> Result<(), OverLimit> {
-    if held < limit {
-        Ok(())
-    } else {
-        Err(OverLimit {
-            limited,
-            limit,
-            actual: held + 1,
-        })
-    }
+    if held < limit { Ok(()) } else { Err(OverLimit { limited, limit, actual: held + 1 }) }
 }
 
 fn held<K: Hash + Eq>(counts: &HashMap<K, usize>, key: &K) -> usize {
@@ -216,33 +186,15 @@ mod tests {
 
     #[test]
     fn calls_are_limited_per_subject_and_in_all() {
-        let limits = Limits {
-            calls_per_subject_max: 2,
-            calls_max: 3,
-            ..Limits::default()
-        };
+        let limits = Limits { calls_per_subject_max: 2, calls_max: 3, ..Limits::default() };
         let occupancy = occupancy(limits);
         let (a, b) = (name("a"), name("b"));
         let mut slots = vec![occupancy.call(&a).unwrap(), occupancy.call(&a).unwrap()];
         let over = occupancy.call(&a).unwrap_err();
-        assert_eq!(
-            over,
-            OverLimit {
-                limited: Limited::CallsPerSubject,
-                limit: 2,
-                actual: 3
-            }
-        );
+        assert_eq!(over, OverLimit { limited: Limited::CallsPerSubject, limit: 2, actual: 3 });
         slots.push(occupancy.call(&b).unwrap());
         let over = occupancy.call(&b).unwrap_err();
-        assert_eq!(
-            over,
-            OverLimit {
-                limited: Limited::Calls,
-                limit: 3,
-                actual: 4
-            }
-        );
+        assert_eq!(over, OverLimit { limited: Limited::Calls, limit: 3, actual: 4 });
         slots.remove(0);
         assert!(occupancy.call(&a).is_ok());
     }

@@ -49,10 +49,7 @@ pub(crate) const fn method(name: &'static str, ty: MethodType) -> Method<Request
         ty,
         name,
         // A server only reads requests and writes replies.
-        req_mar: Marshaller {
-            ser: |_, _| Err(wrong_way()),
-            de: |reader| Ok(Request(reader)),
-        },
+        req_mar: Marshaller { ser: |_, _| Err(wrong_way()), de: |reader| Ok(Request(reader)) },
         resp_mar: Marshaller {
             ser: |reply, slice| {
                 *slice = reply.0.clone();

@@ -32,10 +32,7 @@ const METHODS: [(&str, Need); 6] = [
 
 /// What the method at `path` needs; `None` if nobody said.
 pub(crate) fn need(path: &[u8]) -> Option<Need> {
-    METHODS
-        .iter()
-        .find(|(name, _)| name.as_bytes() == path)
-        .map(|(_, need)| *need)
+    METHODS.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, need)| *need)
 }
 
 #[cfg(test)]
@@ -51,11 +48,7 @@ mod tests {
         let file = file.proto();
         let path = |service: &str, method: &str| format!("/{}.{service}/{method}", file.package());
         let of = |service: &protobuf::descriptor::ServiceDescriptorProto| -> Vec<String> {
-            service
-                .method
-                .iter()
-                .map(|m| path(service.name(), m.name()))
-                .collect()
+            service.method.iter().map(|m| path(service.name(), m.name())).collect()
         };
         file.service.iter().flat_map(of).collect()
     }
@@ -76,17 +69,8 @@ mod tests {
 
     #[test]
     fn paths_are_compared_to_the_byte() {
-        assert_eq!(
-            need(PRODUCE.as_bytes()),
-            Some(Need::Permission(Action::Produce))
-        );
-        for path in [
-            "",
-            "/",
-            "log.v1.Log/Produce",
-            "/log.v1.Log/produce",
-            "/log.v1.Log/Produce/",
-        ] {
+        assert_eq!(need(PRODUCE.as_bytes()), Some(Need::Permission(Action::Produce)));
+        for path in ["", "/", "log.v1.Log/Produce", "/log.v1.Log/produce", "/log.v1.Log/Produce/"] {
             assert_eq!(need(path.as_bytes()), None, "{path}");
         }
     }

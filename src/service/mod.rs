@@ -6,8 +6,8 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads` (means), `backend` (what the
-//! services share), then the services `log_v1` and `health`.
+//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads` (means), `backend` (what
+//! the services share), then the services `log_v1` and `health`.
 
 mod audit;
 pub(crate) mod backend;

@@ -31,11 +31,7 @@ impl Reads {
     /// Starts `threads` threads with a queue of `queued_max` reads.
     pub(crate) fn start(threads: usize, queued_max: usize) -> io::Result<Self> {
         let (queue, queued) = bounded(queued_max);
-        let reads = Self {
-            queue: Mutex::new(Some(queue)),
-            threads: Mutex::default(),
-            queued_max,
-        };
+        let reads = Self { queue: Mutex::new(Some(queue)), threads: Mutex::default(), queued_max };
         for number in 0..threads {
             let queued = queued.clone();
             let thread = thread::Builder::new()
@@ -49,22 +45,14 @@ impl Reads {
     /// Queues `read`, or refuses it if there is no room or nobody to serve it.
     pub(crate) fn submit(&self, read: Box<dyn Read>) {
         let Some(queue) = self.queue.lock().clone() else {
-            return read.refuse(OverLimit {
-                limited: Limited::QueuedReads,
-                limit: 0,
-                actual: 1,
-            });
+            return read.refuse(OverLimit { limited: Limited::QueuedReads, limit: 0, actual: 1 });
         };
         match queue.try_send(read) {
             Ok(()) => {}
             Err(TrySendError::Full(read) | TrySendError::Disconnected(read)) => {
                 let limit = self.queued_max;
                 let actual = limit + 1;
-                read.refuse(OverLimit {
-                    limited: Limited::QueuedReads,
-                    limit,
-                    actual,
-                });
+                read.refuse(OverLimit { limited: Limited::QueuedReads, limit, actual });
             }
         }
     }
@@ -121,11 +109,7 @@ mod tests {
         let (release, go_on) = bounded(0);
         let (answer, answers) = bounded(8);
         let read = || {
-            Box::new(Told {
-                began: began.clone(),
-                go_on: go_on.clone(),
-                answer: answer.clone(),
-            })
+            Box::new(Told { began: began.clone(), go_on: go_on.clone(), answer: answer.clone() })
         };
         reads.submit(read());
         has_begun.recv().unwrap();

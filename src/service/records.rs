@@ -11,11 +11,7 @@ const FIRST_FIELD: u8 = 1;
 /// The payload of a batch of one record that has only a value, in one allocation.
 pub(crate) fn encode_one(value: &[u8]) -> Vec<u8> {
     // Proto3 leaves out a field that has its default.
-    let record_bytes = if value.is_empty() {
-        0
-    } else {
-        wire::bytes_len(value.len())
-    };
+    let record_bytes = if value.is_empty() { 0 } else { wire::bytes_len(value.len()) };
     let mut payload = Vec::with_capacity(wire::bytes_len(record_bytes));
     wire::put_bytes_head(&mut payload, FIRST_FIELD, record_bytes);
     if !value.is_empty() {
@@ -45,15 +41,8 @@ mod tests {
     use crate::proto::record::{Batch, Header, Record};
 
     fn record(value: Vec<u8>, key: Vec<u8>, header: Option<String>) -> Record {
-        let mut record = Record {
-            value: value.into(),
-            key: key.into(),
-            ..Record::default()
-        };
-        record.headers.extend(header.map(|name| Header {
-            name,
-            ..Header::default()
-        }));
+        let mut record = Record { value: value.into(), key: key.into(), ..Record::default() };
+        record.headers.extend(header.map(|name| Header { name, ..Header::default() }));
         record
     }
 

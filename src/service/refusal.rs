@@ -84,11 +84,7 @@ pub(crate) struct OutOfRange {
 
 impl OutOfRange {
     pub(crate) fn new(offset: Offset, bounds: Bounds) -> Self {
-        Self {
-            offset,
-            start: bounds.start,
-            end: bounds.end,
-        }
+        Self { offset, start: bounds.start, end: bounds.end }
     }
 }
 

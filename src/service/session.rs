@@ -81,10 +81,7 @@ impl Sessions {
         if self.stopping.load(Ordering::SeqCst) {
             terms.cut(Cut::Stopping);
         }
-        Session {
-            sessions: Arc::clone(self),
-            terms,
-        }
+        Session { sessions: Arc::clone(self), terms }
     }
 
     /// Cuts every stream that `policy` or the time no longer lets go on.
@@ -122,11 +119,7 @@ impl Session {
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
         // Registered before it is looked at, so that a cut in between still wakes.
         self.terms.task.register(cx.waker());
-        self.terms
-            .cut
-            .get()
-            .cloned()
-            .map_or(Poll::Pending, Poll::Ready)
+        self.terms.cut.get().cloned().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// How many reviews there were: what `poll_review` counts from.
@@ -138,21 +131,14 @@ impl Session {
     pub(crate) fn poll_review(&self, cx: &mut Context<'_>, seen: u64) -> Poll<()> {
         self.terms.task.register(cx.waker());
         self.terms.waits_for_review.store(true, Ordering::SeqCst);
-        if self.reviews() == seen {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if self.reviews() == seen { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let mut open = self.sessions.open.lock();
-        if let Some(place) = open
-            .iter()
-            .position(|terms| Arc::ptr_eq(terms, &self.terms))
-        {
+        if let Some(place) = open.iter().position(|terms| Arc::ptr_eq(terms, &self.terms)) {
             open.swap_remove(place);
         }
     }
@@ -166,11 +152,7 @@ impl Terms {
         let (action, object) = self.access.as_ref()?;
         (!policy.permits(self.subject.as_str(), *action, object)).then(|| {
             let (subject, object) = (self.subject.clone(), object.clone());
-            Cut::Denied(Denied {
-                subject,
-                action: *action,
-                object,
-            })
+            Cut::Denied(Denied { subject, action: *action, object })
         })
     }
 
@@ -213,10 +195,7 @@ mod tests {
     }
 
     fn open(sessions: &Arc<Sessions>, not_after: Option<Moment>) -> Session {
-        let identity = Identity {
-            subject: Subject::new("root").unwrap(),
-            not_after,
-        };
+        let identity = Identity { subject: Subject::new("root").unwrap(), not_after };
         let caller = Caller::new(identity, Need::Permission(Action::Consume), policy(""));
         sessions.open(&caller, Some((Action::Consume, "default".to_owned())))
     }
@@ -233,13 +212,8 @@ mod tests {
         assert_eq!((cut(&session), wakes.0.load(Ordering::SeqCst)), (None, 0));
         sessions.review(&policy("p, root, default, produce"), EPOCH);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-        let Poll::Ready(Cut::Denied(denied)) = session.poll_cut(&mut cx) else {
-            panic!("not cut")
-        };
-        assert_eq!(
-            denied.to_string(),
-            "root not permitted to consume to default"
-        );
+        let Poll::Ready(Cut::Denied(denied)) = session.poll_cut(&mut cx) else { panic!("not cut") };
+        assert_eq!(denied.to_string(), "root not permitted to consume to default");
     }
 
     #[test]
@@ -260,10 +234,7 @@ mod tests {
         let early = open(&sessions, None);
         sessions.stop();
         let late = open(&sessions, None);
-        assert_eq!(
-            [cut(&early), cut(&late)],
-            [Some(Cut::Stopping), Some(Cut::Stopping)]
-        );
+        assert_eq!([cut(&early), cut(&late)], [Some(Cut::Stopping), Some(Cut::Stopping)]);
     }
 
     #[test]

@@ -36,12 +36,10 @@ impl Statuses {
         match refusal {
             Refusal::BadRequest(bad) => bad_request(*bad),
             Refusal::Denied(denied) => permission_denied(denied),
-            Refusal::NoLog { name } => Answer::new(
-                RpcStatusCode::NOT_FOUND,
-                "LOG_NOT_FOUND",
-                refusal.to_string(),
-            )
-            .with("log", name),
+            Refusal::NoLog { name } => {
+                Answer::new(RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND", refusal.to_string())
+                    .with("log", name)
+            }
             Refusal::OverLimit(over) => over_limit(*over),
             Refusal::Append(error) => append(error),
             Refusal::Ack(error) => ack(*error),
@@ -52,17 +50,15 @@ impl Statuses {
                     .with("from", base_offset)
             }
             Refusal::Stopped(Stopped::Closed) | Refusal::Stopping => stopping(),
-            Refusal::Stopped(Stopped::Failed) => storage_failed("not attempted"),
+            Refusal::Stopped(Stopped::Failed) => storage_failed(),
             Refusal::CertificateExpired => Answer::new(
                 RpcStatusCode::UNAUTHENTICATED,
                 "CERTIFICATE_EXPIRED",
                 refusal.to_string(),
             ),
-            Refusal::NotAdmitted => Answer::new(
-                RpcStatusCode::PERMISSION_DENIED,
-                "NOT_ADMITTED",
-                refusal.to_string(),
-            ),
+            Refusal::NotAdmitted => {
+                Answer::new(RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED", refusal.to_string())
+            }
         }
     }
 
@@ -114,34 +110,25 @@ fn bad_request(bad: BadRequest) -> Answer {
     match bad {
         BadRequest::Malformed => answer,
         BadRequest::NoRecord => answer.with("field", "record"),
-        BadRequest::RecordTooLarge { bytes, limit } => answer
-            .with("field", "record.value")
-            .with("limit", limit)
-            .with("actual", bytes),
+        BadRequest::RecordTooLarge { bytes, limit } => {
+            answer.with("field", "record.value").with("limit", limit).with("actual", bytes)
+        }
     }
 }
 
 fn permission_denied(denied: &Denied) -> Answer {
-    Answer::new(
-        RpcStatusCode::PERMISSION_DENIED,
-        "NOT_PERMITTED",
-        denied.to_string(),
-    )
-    .with("subject", &denied.subject)
-    .with("action", denied.action)
-    .with("object", &denied.object)
+    Answer::new(RpcStatusCode::PERMISSION_DENIED, "NOT_PERMITTED", denied.to_string())
+        .with("subject", &denied.subject)
+        .with("action", denied.action)
+        .with("object", &denied.object)
 }
 
 fn over_limit(over: OverLimit) -> Answer {
-    Answer::new(
-        RpcStatusCode::RESOURCE_EXHAUSTED,
-        "OVER_LIMIT",
-        over.to_string(),
-    )
-    .with("limit_name", over.limited.name())
-    .with("limit", over.limit)
-    .with("actual", over.actual)
-    .retry_after(SLOT_DELAY)
+    Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT", over.to_string())
+        .with("limit_name", over.limited.name())
+        .with("limit", over.limit)
+        .with("actual", over.actual)
+        .retry_after(SLOT_DELAY)
 }
 
 fn append(error: &AppendError) -> Answer {
@@ -152,37 +139,35 @@ fn append(error: &AppendError) -> Answer {
                 .with("limit", limit)
                 .with("actual", bytes)
         }
-        AppendError::Busy {
-            pending_bytes,
-            limit,
-        } => Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "BUSY", message)
-            .with("limit", limit)
-            .with("actual", pending_bytes)
-            .retry_after(QUEUE_DELAY),
-        AppendError::NoSpace {
-            free_bytes,
-            reserve_bytes,
-        } => Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
-            .with("limit", reserve_bytes)
-            .with("actual", free_bytes)
-            .retry_after(SERVER_DELAY),
+        AppendError::Busy { pending_bytes, limit } => {
+            Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "BUSY", message)
+                .with("limit", limit)
+                .with("actual", pending_bytes)
+                .retry_after(QUEUE_DELAY)
+        }
+        AppendError::NoSpace { free_bytes, reserve_bytes } => {
+            Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
+                .with("limit", reserve_bytes)
+                .with("actual", free_bytes)
+                .retry_after(SERVER_DELAY)
+        }
         AppendError::Damaged => {
             Answer::new(RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED", message)
         }
-        AppendError::Failed => storage_failed("not attempted"),
+        AppendError::Failed => storage_failed().with("outcome", "not attempted"),
         AppendError::Closed => stopping(),
     }
 }
 
 fn ack(error: AckError) -> Answer {
     match error {
-        AckError::NoSpace => Answer::new(
-            RpcStatusCode::RESOURCE_EXHAUSTED,
-            "DISK_RESERVE",
-            error.to_string(),
-        )
-        .retry_after(SERVER_DELAY),
-        AckError::Failed => storage_failed("unknown"),
+        AckError::NoSpace => {
+            Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", error.to_string())
+                .retry_after(SERVER_DELAY)
+        }
+        AckError::Failed => {
+            Answer { message: error.to_string(), ..storage_failed().with("outcome", "unknown") }
+        }
     }
 }
 
@@ -191,12 +176,9 @@ fn stopping() -> Answer {
     Answer::new(RpcStatusCode::UNAVAILABLE, "STOPPING", message).retry_after(SLOT_DELAY)
 }
 
-/// `outcome` says what became of the append that asked.
-fn storage_failed(outcome: &'static str) -> Answer {
-    let message = format!("the server's storage failed; the outcome of this append: {outcome}");
-    Answer::new(RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED", message)
-        .with("outcome", outcome)
-        .retry_after(SERVER_DELAY)
+fn storage_failed() -> Answer {
+    let message = "the server's storage failed, and the server is about to restart".to_owned();
+    Answer::new(RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED", message).retry_after(SERVER_DELAY)
 }
 
 fn read_io(error: &IoError) -> Answer {
@@ -234,42 +216,22 @@ mod tests {
     fn every_refusal() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
         let offset = Offset::new(9);
         let (start, end) = (Offset::new(2), Offset::new(5));
-        let over = OverLimit {
-            limited: Limited::Streams,
-            limit: 1,
-            actual: 2,
-        };
+        let over = OverLimit { limited: Limited::Streams, limit: 1, actual: 2 };
         let denied = Denied {
             subject: Subject::new("nobody").unwrap(),
             action: Action::Produce,
             object: "default".into(),
         };
         vec![
-            (
-                BadRequest::Malformed.into(),
-                RpcStatusCode::INVALID_ARGUMENT,
-                "REQUEST_MALFORMED",
-            ),
-            (
-                BadRequest::NoRecord.into(),
-                RpcStatusCode::INVALID_ARGUMENT,
-                "RECORD_MISSING",
-            ),
+            (BadRequest::Malformed.into(), RpcStatusCode::INVALID_ARGUMENT, "REQUEST_MALFORMED"),
+            (BadRequest::NoRecord.into(), RpcStatusCode::INVALID_ARGUMENT, "RECORD_MISSING"),
             (
                 BadRequest::RecordTooLarge { bytes: 2, limit: 1 }.into(),
                 RpcStatusCode::INVALID_ARGUMENT,
                 "RECORD_TOO_LARGE",
             ),
-            (
-                denied.into(),
-                RpcStatusCode::PERMISSION_DENIED,
-                "NOT_PERMITTED",
-            ),
-            (
-                Refusal::NoLog { name: "x".into() },
-                RpcStatusCode::NOT_FOUND,
-                "LOG_NOT_FOUND",
-            ),
+            (denied.into(), RpcStatusCode::PERMISSION_DENIED, "NOT_PERMITTED"),
+            (Refusal::NoLog { name: "x".into() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
             (over.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT"),
             (
                 AppendError::TooLarge { bytes: 2, limit: 1 }.into(),
@@ -277,90 +239,38 @@ mod tests {
                 "RECORD_TOO_LARGE",
             ),
             (
-                AppendError::Busy {
-                    pending_bytes: 2,
-                    limit: 1,
-                }
-                .into(),
+                AppendError::Busy { pending_bytes: 2, limit: 1 }.into(),
                 RpcStatusCode::RESOURCE_EXHAUSTED,
                 "BUSY",
             ),
             (
-                AppendError::NoSpace {
-                    free_bytes: 1,
-                    reserve_bytes: 2,
-                }
-                .into(),
+                AppendError::NoSpace { free_bytes: 1, reserve_bytes: 2 }.into(),
                 RpcStatusCode::RESOURCE_EXHAUSTED,
                 "DISK_RESERVE",
             ),
-            (
-                AppendError::Damaged.into(),
-                RpcStatusCode::FAILED_PRECONDITION,
-                "LOG_DAMAGED",
-            ),
-            (
-                AppendError::Failed.into(),
-                RpcStatusCode::UNAVAILABLE,
-                "STORAGE_FAILED",
-            ),
-            (
-                AppendError::Closed.into(),
-                RpcStatusCode::UNAVAILABLE,
-                "STOPPING",
-            ),
-            (
-                AckError::NoSpace.into(),
-                RpcStatusCode::RESOURCE_EXHAUSTED,
-                "DISK_RESERVE",
-            ),
-            (
-                AckError::Failed.into(),
-                RpcStatusCode::UNAVAILABLE,
-                "STORAGE_FAILED",
-            ),
+            (AppendError::Damaged.into(), RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED"),
+            (AppendError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
+            (AppendError::Closed.into(), RpcStatusCode::UNAVAILABLE, "STOPPING"),
+            (AckError::NoSpace.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
+            (AckError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (
                 ReadError::OutOfRange { offset, start, end }.into(),
                 RpcStatusCode::OUT_OF_RANGE,
                 "OFFSET_OUT_OF_RANGE",
             ),
             (
-                ReadError::Damaged {
-                    from: start,
-                    resume: Some(end),
-                }
-                .into(),
+                ReadError::Damaged { from: start, resume: Some(end) }.into(),
                 RpcStatusCode::DATA_LOSS,
                 "LOG_DAMAGED",
             ),
             (read_error(5), RpcStatusCode::DATA_LOSS, "READ_FAILED"),
             (read_error(24), RpcStatusCode::UNAVAILABLE, "READ_FAILED"),
-            (
-                Refusal::Unreadable { base_offset: start },
-                RpcStatusCode::DATA_LOSS,
-                "LOG_DAMAGED",
-            ),
-            (
-                Stopped::Closed.into(),
-                RpcStatusCode::UNAVAILABLE,
-                "STOPPING",
-            ),
-            (
-                Stopped::Failed.into(),
-                RpcStatusCode::UNAVAILABLE,
-                "STORAGE_FAILED",
-            ),
+            (Refusal::Unreadable { base_offset: start }, RpcStatusCode::DATA_LOSS, "LOG_DAMAGED"),
+            (Stopped::Closed.into(), RpcStatusCode::UNAVAILABLE, "STOPPING"),
+            (Stopped::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (Refusal::Stopping, RpcStatusCode::UNAVAILABLE, "STOPPING"),
-            (
-                Refusal::CertificateExpired,
-                RpcStatusCode::UNAUTHENTICATED,
-                "CERTIFICATE_EXPIRED",
-            ),
-            (
-                Refusal::NotAdmitted,
-                RpcStatusCode::PERMISSION_DENIED,
-                "NOT_ADMITTED",
-            ),
+            (Refusal::CertificateExpired, RpcStatusCode::UNAUTHENTICATED, "CERTIFICATE_EXPIRED"),
+            (Refusal::NotAdmitted, RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED"),
         ]
     }
 
@@ -384,11 +294,8 @@ mod tests {
     #[test]
     fn what_may_pass_says_when_to_try_again_and_the_rest_does_not() {
         for (refusal, code, _) in every_refusal() {
-            let may_pass = [
-                RpcStatusCode::RESOURCE_EXHAUSTED,
-                RpcStatusCode::UNAVAILABLE,
-            ]
-            .contains(&code);
+            let may_pass =
+                [RpcStatusCode::RESOURCE_EXHAUSTED, RpcStatusCode::UNAVAILABLE].contains(&code);
             let answer = OURS.answer(&refusal);
             assert_eq!(answer.retry_after.is_some(), may_pass, "{answer:?}");
         }
@@ -396,16 +303,10 @@ mod tests {
 
     #[test]
     fn out_of_range_names_the_bounds_also_as_404() {
-        let range = OutOfRange {
-            offset: Offset::new(9),
-            start: Offset::new(2),
-            end: Offset::new(5),
-        };
-        let values = vec![
-            ("offset", "9".to_owned()),
-            ("start", "2".to_owned()),
-            ("end", "5".to_owned()),
-        ];
+        let range =
+            OutOfRange { offset: Offset::new(9), start: Offset::new(2), end: Offset::new(5) };
+        let values =
+            vec![("offset", "9".to_owned()), ("start", "2".to_owned()), ("end", "5".to_owned())];
         let answer = OURS.answer(&range.into());
         assert_eq!(answer.metadata, values);
         assert!(answer.localized.is_some());

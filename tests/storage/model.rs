@@ -11,8 +11,8 @@ use crate::rig::{Batch, Rig};
 #[derive(Clone, Debug)]
 enum Step {
     Append { size: usize, records: u32 },
-    ReadAt { part: f64 },
-    Trim { part: f64 },
+    ReadAt { part: usize },
+    Trim { part: usize },
     Reopen,
     Kill,
     DamageIndex { which: usize, noise: u8, gone: bool },
@@ -21,8 +21,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..1500_usize, 1..9_u32).prop_map(|(size, records)| Step::Append { size, records }),
-        4 => (0.0..1.1).prop_map(|part| Step::ReadAt { part }),
-        1 => (0.0..1.1).prop_map(|part| Step::Trim { part }),
+        4 => (0..1100_usize).prop_map(|part| Step::ReadAt { part }),
+        1 => (0..1100_usize).prop_map(|part| Step::Trim { part }),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
         1 => (0..9_usize, any::<u8>(), any::<bool>())
@@ -45,10 +45,9 @@ impl Model {
         &self.batches[first..]
     }
 
-    /// An offset so far into the log; beyond 1 it is beyond the end.
-    fn at(&self, part: f64) -> Offset {
-        let wanted = part * self.batches.len() as f64;
-        let batch = self.batches.get(wanted as usize);
+    /// An offset so many thousandths into the log; beyond 1,000 it is beyond the end.
+    fn at(&self, part: usize) -> Offset {
+        let batch = self.batches.get(self.batches.len() * part / 1000);
         batch
             .map_or(self.end.plus(1), |(base, batch)| base.plus(u64::from(batch.records.get()) / 2))
     }

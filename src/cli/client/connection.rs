@@ -51,9 +51,7 @@ impl FromStr for Address {
             None => is_host(host),
         };
         match port.parse() {
-            Ok(port) if is_fine => {
-                Ok(Self { host: bracketed.unwrap_or(host).to_owned(), port })
-            }
+            Ok(port) if is_fine => Ok(Self { host: bracketed.unwrap_or(host).to_owned(), port }),
             Ok(_) | Err(_) => Err(NoAddress),
         }
     }
@@ -80,10 +78,11 @@ impl Connection {
             .max_receive_message_len(-1)
             .max_send_message_len(-1);
         if let (Some(identity), Some(cert)) = (&identity, &args.cert) {
-            let (chain, key, roots) = identity
+            let pem = identity
                 .pem()
                 .map_err(|source| ClientError::Unusable { cert: cert.clone(), source })?;
-            let credentials = ChannelCredentialsBuilder::new().root_cert(roots).cert(chain, key);
+            let credentials =
+                ChannelCredentialsBuilder::new().root_cert(pem.roots).cert(pem.chain, pem.key);
             builder = builder.set_credentials(credentials.build());
             if let Some(name) = &args.tls_name {
                 builder = builder.override_ssl_target(name.as_str());
@@ -108,9 +107,9 @@ impl Connection {
     fn explain_status(&self, status: &RpcStatus) -> ClientError {
         let refusal = Refusal::from(status);
         if refusal.code != RpcStatusCode::UNAVAILABLE || !refusal.reason.is_empty() {
-            return ClientError::Refused(refusal);
+            return ClientError::Refused(refusal.into());
         }
-        diagnose(self).unwrap_or(ClientError::Refused(refusal))
+        diagnose(self).unwrap_or_else(|| ClientError::Refused(refusal.into()))
     }
 }
 
@@ -127,7 +126,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "localhost", ":1", "::1:8400", "[127.0.0.1]:1", "a/b:1", "a:65536", "dns:///a:1"] {
+        for text in
+            ["", "localhost", ":1", "::1:8400", "[127.0.0.1]:1", "a/b:1", "a:65536", "dns:///a:1"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -37,7 +37,7 @@ pub(crate) enum ClientError {
     NoAnswer { server: String, plaintext: bool },
 
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     #[error("the server ended the stream before it answered everything")]
     EndedEarly,
     #[error("the server's answer has no record")]

@@ -19,6 +19,13 @@ pub(super) struct Identity {
     pub(super) roots: Vec<X509>,
 }
 
+/// The same for the C core.
+pub(super) struct Pem {
+    pub(super) chain: Vec<u8>,
+    pub(super) key: Vec<u8>,
+    pub(super) roots: Vec<u8>,
+}
+
 impl Identity {
     /// Reads the files that `args` names; `None` if it names none, which is plaintext.
     pub(super) fn load(args: &ClientArgs) -> Result<Option<Self>, ClientError> {
@@ -40,16 +47,25 @@ impl Identity {
 
     /// The chain, the key and the roots as the C core takes them, written anew, so that it reads
     /// nothing that was not checked.
-    pub(super) fn pem(&self) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), ErrorStack> {
+    pub(super) fn pem(&self) -> Result<Pem, ErrorStack> {
         let join = |certificates: &[X509]| {
-            certificates.iter().map(|certificate| certificate.to_pem()).collect::<Result<Vec<_>, _>>()
+            certificates
+                .iter()
+                .map(|certificate| certificate.to_pem())
+                .collect::<Result<Vec<_>, _>>()
         };
         let key = self.key.private_key_to_pem_pkcs8()?;
-        Ok((join(&self.chain)?.concat(), key, join(&self.roots)?.concat()))
+        let (chain, roots) = (join(&self.chain)?.concat(), join(&self.roots)?.concat());
+        Ok(Pem { chain, key, roots })
     }
 }
 
-fn check(leaf: &X509, key: &PKey<Private>, cert: &Path, key_path: &Path) -> Result<(), ClientError> {
+fn check(
+    leaf: &X509,
+    key: &PKey<Private>,
+    cert: &Path,
+    key_path: &Path,
+) -> Result<(), ClientError> {
     let unusable = |source| ClientError::Unusable { cert: cert.to_owned(), source };
     if !leaf.public_key().map_err(unusable)?.public_eq(key) {
         return Err(ClientError::Mismatch { key: key_path.to_owned(), cert: cert.to_owned() });

@@ -6,6 +6,7 @@ use std::fmt;
 use grpcio::{RpcStatus, RpcStatusCode};
 use protobuf::Message as _;
 
+use crate::cli::escape::Escaped;
 use crate::proto::error_details::ErrorInfo;
 use crate::proto::status::Status;
 
@@ -41,9 +42,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     /// What another host sent is shown with its control bytes escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}", self.message.escape_debug(), self.code)?;
+        write!(f, "{} ({}", Escaped(&self.message), self.code)?;
         if !self.reason.is_empty() {
-            write!(f, ", {}", self.reason.escape_debug())?;
+            write!(f, ", {}", Escaped(&self.reason))?;
         }
         f.write_str(")")
     }

@@ -70,7 +70,10 @@ mod tests {
         assert_eq!(written(Format::Raw, b"a\n"), b"a\n");
         assert_eq!(written(Format::Lines, b""), b"\n");
         assert_eq!(written(Format::Delimited, b"a\n"), b"\x02a\n");
-        assert_eq!(written(Format::Json, b"a\n\"\0"), b"{\"offset\":7,\"value\":\"a\\n\\\"\\u0000\"}\n");
+        assert_eq!(
+            written(Format::Json, b"a\n\"\0"),
+            b"{\"offset\":7,\"value\":\"a\\n\\\"\\u0000\"}\n"
+        );
         assert_eq!(written(Format::Json, b"\xff\0"), b"{\"offset\":7,\"value_base64\":\"/wA=\"}\n");
     }
 }

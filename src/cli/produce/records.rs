@@ -83,9 +83,7 @@ impl<R: Read> Records<R> {
         let record = self.number();
         // The newline, and one byte more than the limit.
         let mut input = self.input.by_ref().take(RECORD_BYTES_MAX + 2);
-        input
-            .read_until(b'\n', &mut line)
-            .map_err(|source| InputError::Read { record, source })?;
+        input.read_until(b'\n', &mut line).map_err(|source| InputError::Read { record, source })?;
         match line.pop() {
             None => return Ok(None),
             Some(b'\n') => {}

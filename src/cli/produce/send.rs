@@ -1,13 +1,17 @@
 //! Sends records over one stream, many in flight, and counts what comes back.
 //!
-//! A thread reads the input and sends; the caller's thread takes the acknowledgements, so that a
-//! refusal is reported at once, also while the input waits. How many are in flight is the server's
-//! to say: beyond what it takes it stops reading, and the sending waits.
+//! A thread reads the input, because that may wait for ever. Sending and counting run as futures on
+//! the thread that owns the connection, so that a message costs no change of threads; a refusal is
+//! reported at once, also while the input waits. How many records are in flight is the server's to
+//! say: beyond what it takes it stops reading, and then so does the input's thread.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::Read;
 use std::thread;
 
+use futures_channel::mpsc::{self, Receiver, SendError, Sender};
+use futures_channel::oneshot;
 use futures_executor::block_on;
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{ClientDuplexReceiver, ClientDuplexSender, WriteFlags};
@@ -19,6 +23,9 @@ use crate::cli::client::error::ClientError;
 use crate::cli::error::CliError;
 use crate::proto::log::{ProduceRequest, ProduceResponse, Record};
 
+/// Records that were read and not yet sent. Each may be large.
+const QUEUED_RECORDS_MAX: usize = 128;
+
 /// What the server said is on its disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acknowledged {
@@ -28,14 +35,17 @@ pub(crate) struct Acknowledged {
     pub(crate) last: Option<u64>,
 }
 
-/// Why the sending thread ended before the input did.
+/// A record on its way.
+type Message = (ProduceRequest, WriteFlags);
+
+/// Why the reading ended before the input did.
 #[derive(Debug, Error)]
-enum SendError {
+enum ReadError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// The call is over; the server's answer says why.
     #[error("the call ended")]
-    CallOver,
+    CallOver(#[from] SendError),
 }
 
 impl fmt::Display for Acknowledged {
@@ -65,60 +75,72 @@ pub(super) fn all<R: Read + Send + 'static>(
     connection: &Connection,
     records: Records<R>,
 ) -> Result<Acknowledged, CliError> {
-    let (sender, receiver) =
-        connection.client.produce_stream().map_err(|error| connection.explain(error))?;
-    let sending = thread::Builder::new()
-        .name("send".to_owned())
-        .spawn(move || send(sender, records))
+    let client = &connection.client;
+    let (sender, receiver) = client.produce_stream().map_err(|error| connection.explain(error))?;
+    let (queue, queued) = mpsc::channel(QUEUED_RECORDS_MAX);
+    let (outcome, counted) = oneshot::channel();
+    client.spawn(send(sender, queued));
+    client.spawn(async move {
+        // It waits for the outcome until the process ends.
+        let _ = outcome.send(count(receiver).await);
+    });
+    let reading = thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || read(records, queue))
         .map_err(CliError::Thread)?;
-    let mut acknowledged = Acknowledged::default();
-    if let Err(error) = receive(receiver, &mut acknowledged) {
-        // The sending thread may wait for input for ever; it ends with the process.
-        let why = connection.explain(error);
+    let (acknowledged, ended) =
+        block_on(counted).unwrap_or((Acknowledged::default(), Err(grpcio::Error::QueueShutdown)));
+    if let Err(error) = ended {
+        // The reading thread may wait for input for ever; it ends with the process.
+        let why = Box::new(connection.explain(error));
         return Err(CliError::Produce { acknowledged, why });
     }
-    match sending.join() {
+    match reading.join() {
         Ok(Ok(sent)) if sent == acknowledged.records => Ok(acknowledged),
-        Ok(Ok(_) | Err(SendError::CallOver)) => {
-            Err(CliError::Produce { acknowledged, why: ClientError::EndedEarly })
+        Ok(Ok(_) | Err(ReadError::CallOver(_))) => {
+            Err(CliError::Produce { acknowledged, why: Box::new(ClientError::EndedEarly) })
         }
-        Ok(Err(SendError::Input(why))) => Err(CliError::Input { acknowledged, why }),
+        Ok(Err(ReadError::Input(why))) => Err(CliError::Input { acknowledged, why }),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
-/// Sends until the input ends, and returns how many there were.
-fn send<R: Read>(
-    mut sender: ClientDuplexSender<ProduceRequest>,
-    mut records: Records<R>,
-) -> Result<u64, SendError> {
+/// Reads until the input ends, and returns how many records there were.
+fn read<R: Read>(mut records: Records<R>, mut queue: Sender<Message>) -> Result<u64, ReadError> {
     let mut sent = 0;
-    let over = |_: grpcio::Error| SendError::CallOver;
-    let outcome = loop {
-        match records.next() {
-            Ok(Some(value)) => {
-                // The core may hold a message back only if another follows without waiting.
-                let flags = WriteFlags::default().buffer_hint(records.is_next_at_hand());
-                block_on(sender.feed((request(value), flags))).map_err(over)?;
-                sent += 1;
-            }
-            Ok(None) => break Ok(sent),
-            Err(error) => break Err(error.into()),
-        }
-    };
-    // Also after bad input: what was sent is answered before the call ends.
-    block_on(sender.close()).map_err(over)?;
-    outcome
+    while let Some(value) = records.next()? {
+        // The core may hold a message back only if another follows without waiting.
+        let flags = WriteFlags::default().buffer_hint(records.is_next_at_hand());
+        let queued = block_on(poll_fn(|context| queue.poll_ready(context)));
+        queued.and_then(|()| queue.start_send((request(value), flags)))?;
+        sent += 1;
+    }
+    Ok(sent)
 }
 
-fn receive(
-    mut receiver: ClientDuplexReceiver<ProduceResponse>,
-    acknowledged: &mut Acknowledged,
-) -> Result<(), grpcio::Error> {
-    while let Some(response) = block_on(receiver.next()) {
-        acknowledged.add(response?.offset);
+/// Sends what is queued. Also after bad input the call is closed and not cut, so that what was sent
+/// is answered.
+async fn send(mut sender: ClientDuplexSender<ProduceRequest>, mut queued: Receiver<Message>) {
+    while let Some(message) = queued.next().await {
+        if sender.feed(message).await.is_err() {
+            // The call is over, and its answer says why.
+            return;
+        }
     }
-    Ok(())
+    let _ = sender.close().await;
+}
+
+async fn count(
+    mut receiver: ClientDuplexReceiver<ProduceResponse>,
+) -> (Acknowledged, Result<(), grpcio::Error>) {
+    let mut acknowledged = Acknowledged::default();
+    while let Some(response) = receiver.next().await {
+        match response {
+            Ok(response) => acknowledged.add(response.offset),
+            Err(error) => return (acknowledged, Err(error)),
+        }
+    }
+    (acknowledged, Ok(()))
 }
 
 fn request(value: Vec<u8>) -> ProduceRequest {

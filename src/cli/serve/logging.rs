@@ -3,20 +3,26 @@
 //! Under systemd the journal knows the time, and a line begins with its priority instead. Control
 //! bytes are escaped, so that no text from outside can begin a line of its own.
 
+use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{env, iter};
 
-use env_logger::{Builder, Env};
-use log::{Level, Record};
+use env_logger::{Builder, Env, Logger};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::cli::escape::Escaped;
 use crate::tls::Moment;
 
 /// Which events are written: `warn`, `info`, `debug`, or by module as in `info,varve::log=debug`.
 const LEVEL_VARIABLE: &str = "VARVE_LOG";
+/// The C core as a module. What it says below an error is for its own developers.
+const CORE: &str = "grpc";
 /// Longer events are cut.
 const EVENT_CHARS_MAX: usize = 2048;
+
+/// The log, which gives the C core's events the name of their module.
+struct Named(Logger);
 
 /// Where the lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +33,38 @@ enum Reader {
     Journal,
 }
 
+impl Log for Named {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target().is_empty() {
+            self.0.log(&record.to_builder().target(CORE).build());
+        } else {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
 /// Starts the log. The C core writes to it as well.
 pub(super) fn start() {
     let reader = if is_journal() { Reader::Journal } else { Reader::Anyone };
-    let mut builder = Builder::from_env(Env::new().filter_or(LEVEL_VARIABLE, "info"));
-    builder.format(move |out, record| {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        writeln!(out, "{}", line(reader, record, since_epoch))
-    });
-    // It fails if there is a log already, as under a test that runs several servers.
-    let _ = builder.try_init();
+    let logger = Builder::new()
+        .filter_module(CORE, LevelFilter::Error)
+        .parse_env(Env::new().filter_or(LEVEL_VARIABLE, "info"))
+        .format(move |out, record| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            writeln!(out, "{}", line(reader, record, since_epoch))
+        })
+        .build();
+    log::set_max_level(logger.filter());
+    // There is no other log in this process; if there were, it would go on.
+    let _ = log::set_boxed_logger(Box::new(Named(logger)));
     grpcio::redirect_log();
 }
 
@@ -62,7 +90,7 @@ fn line(reader: Reader, record: &Record<'_>, since_epoch: Duration) -> String {
     // Writing to a string does not fail.
     let _ = write!(line, "level={level} ");
     if event.starts_with("event=") {
-        line.extend(event.chars().flat_map(escape_control));
+        let _ = write!(line, "{}", Escaped(&event));
     } else {
         let _ = write!(line, "event=message from={} text={event:?}", record.target());
     }
@@ -83,12 +111,6 @@ fn cut(event: &str) -> String {
     let mut rest = event.chars();
     let kept: String = rest.by_ref().take(EVENT_CHARS_MAX).collect();
     if rest.next().is_some() { kept + "..." } else { kept }
-}
-
-fn escape_control(c: char) -> impl Iterator<Item = char> {
-    let escaped = c.is_control().then(|| c.escape_default());
-    let kept = escaped.is_none().then_some(c);
-    escaped.into_iter().flatten().chain(iter::once(kept).flatten())
 }
 
 #[cfg(test)]
@@ -118,7 +140,10 @@ mod tests {
         let line = written(Reader::Journal, Level::Warn, "event=denied subject=a\n<0>\u{1b}[2J");
         assert_eq!(line, "<4>level=warn event=denied subject=a\\n<0>\\u{1b}[2J");
         let line = written(Reader::Journal, Level::Warn, "of others\n\"text\"");
-        assert_eq!(line, "<4>level=warn event=message from=varve::log text=\"of others\\n\\\"text\\\"\"");
+        assert_eq!(
+            line,
+            "<4>level=warn event=message from=varve::log text=\"of others\\n\\\"text\\\"\""
+        );
     }
 
     #[test]

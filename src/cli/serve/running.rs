@@ -34,8 +34,7 @@ impl Running {
     /// Recovers the logs and opens the listener.
     pub(super) fn start(config: Config, access: Access) -> Result<Self, CliError> {
         notify::status("recovering logs");
-        let storage =
-            Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
+        let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
         let logs = Logs::open(&config.data_dir, Arc::new(OsDisk::new()), storage)?;
         let options = ServerOptions {
             limits: config.limits.clone(),
@@ -118,10 +117,7 @@ impl Running {
         notify::stopping();
         let stopped = self.server.shutdown();
         if stopped.calls_cancelled || stopped.threads_left > 0 {
-            log::warn!(
-                "event=calls_cancelled threads_left={}",
-                stopped.threads_left
-            );
+            log::warn!("event=calls_cancelled threads_left={}", stopped.threads_left);
         }
         self.logs.close()?;
         log::info!("event=stopped");

@@ -26,7 +26,8 @@ pub(crate) struct Settings {
     /// Its private key in PEM [config: tls.key]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The root certificates in PEM that clients' certificates must come from [config: tls.client_ca]
+    /// The root certificates in PEM that clients' certificates must come from [config:
+    /// tls.client_ca]
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// The access control list [config: acl.file]

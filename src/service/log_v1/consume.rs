@@ -33,13 +33,7 @@ pub(super) fn handle(
     match begin(backend, &mut request) {
         Ok((permit, offset, slot)) => {
             let backend = Arc::clone(backend);
-            let waiting = Waiting {
-                backend: Arc::clone(&backend),
-                sink,
-                permit,
-                offset,
-                slot,
-            };
+            let waiting = Waiting { backend: Arc::clone(&backend), sink, permit, offset, slot };
             backend.reads.submit(Box::new(waiting));
         }
         Err(refusal) => answer(backend, sink, Err(refusal)),

@@ -55,17 +55,9 @@ pub(super) fn handle(
         Ok(terms) => terms,
         Err(refusal) => return refuse(backend, sink, &refusal),
     };
-    let consuming = Consuming {
-        backend: Arc::clone(backend),
-        sink,
-        terms,
-    };
+    let consuming = Consuming { backend: Arc::clone(backend), sink, terms };
     if let Err(unserved) = backend.crew.spawn("consume", consuming, Consuming::serve) {
-        let over = OverLimit {
-            limited: Limited::Threads,
-            limit: 0,
-            actual: 1,
-        };
+        let over = OverLimit { limited: Limited::Threads, limit: 0, actual: 1 };
         refuse(backend, unserved.sink, &over.into());
     }
 }
@@ -81,12 +73,7 @@ fn begin(backend: &Backend, ctx: &RpcContext<'_>, request: &mut Request) -> Resu
         return Err(OutOfRange::new(next, bounds).into());
     }
     let session = backend.guard.open(&caller, &permit);
-    Ok(Terms {
-        permit,
-        session,
-        next,
-        _slot: slot,
-    })
+    Ok(Terms { permit, session, next, _slot: slot })
 }
 
 fn refuse(backend: &Backend, sink: ServerStreamingSink<Reply>, refusal: &Refusal) {
@@ -111,11 +98,7 @@ impl Consuming {
                 self.wait_for_more().await?;
             }
             let next = self.terms.next;
-            let chunk = self
-                .terms
-                .permit
-                .read(next, CHUNK_BYTES)
-                .map_err(Refusal::from)?;
+            let chunk = self.terms.permit.read(next, CHUNK_BYTES).map_err(Refusal::from)?;
             for reply in fetch::replies(&chunk, next) {
                 self.send(reply?).await?;
             }
@@ -131,9 +114,7 @@ impl Consuming {
         .await?;
         // Without a hint of its own each reply counts as one that is to go out with the next flush.
         let reply = (reply, WriteFlags::default());
-        self.sink
-            .start_send_unpin(reply)
-            .map_err(|_gone| Ending::Gone)
+        self.sink.start_send_unpin(reply).map_err(|_gone| Ending::Gone)
     }
 
     /// Waits at the tail, with all replies on their way.
@@ -146,10 +127,7 @@ impl Consuming {
                 return Poll::Ready(Err(Ending::Gone));
             }
             let end = ready!(Pin::new(&mut past).poll(cx));
-            Poll::Ready(
-                end.map(drop)
-                    .map_err(|stopped| Refusal::from(stopped).into()),
-            )
+            Poll::Ready(end.map(drop).map_err(|stopped| Refusal::from(stopped).into()))
         })
         .await
     }

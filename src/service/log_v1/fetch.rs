@@ -15,9 +15,7 @@ pub(super) fn one(permit: &Permit<Consume>, offset: Offset) -> Result<Reply, Ref
     let chunk = permit.read(offset, ONE_RECORD_BYTES)?;
     // A read's first batch holds the offset.
     let base_offset = offset;
-    replies(&chunk, offset)
-        .next()
-        .unwrap_or(Err(Refusal::Unreadable { base_offset }))
+    replies(&chunk, offset).next().unwrap_or(Err(Refusal::Unreadable { base_offset }))
 }
 
 /// A reply for each record of `chunk` from `offset` on.

@@ -55,18 +55,9 @@ pub(super) fn handle(
         Ok(terms) => terms,
         Err(refusal) => return refuse(backend, requests, sink, &refusal),
     };
-    let producing = Producing {
-        backend: Arc::clone(backend),
-        requests,
-        sink,
-        terms,
-    };
+    let producing = Producing { backend: Arc::clone(backend), requests, sink, terms };
     if let Err(unserved) = backend.crew.spawn("produce", producing, Producing::serve) {
-        let over = OverLimit {
-            limited: Limited::Threads,
-            limit: 0,
-            actual: 1,
-        };
+        let over = OverLimit { limited: Limited::Threads, limit: 0, actual: 1 };
         refuse(backend, unserved.requests, unserved.sink, &over.into());
     }
 }
@@ -76,11 +67,7 @@ fn begin(backend: &Backend, ctx: &RpcContext<'_>) -> Result<Terms, Refusal> {
     let permit = backend.guard.permit::<Produce>(&caller, LOG)?;
     let slot = backend.stream_slot(&caller, ctx)?;
     let session = backend.guard.open(&caller, &permit);
-    Ok(Terms {
-        permit,
-        session,
-        _slot: slot,
-    })
+    Ok(Terms { permit, session, _slot: slot })
 }
 
 fn refuse(
@@ -101,12 +88,7 @@ fn refuse(
 impl Producing {
     /// Serves the stream to its end, on its own thread.
     fn serve(self) {
-        let Self {
-            backend,
-            mut requests,
-            mut sink,
-            terms,
-        } = self;
+        let Self { backend, mut requests, mut sink, terms } = self;
         sink.enhance_batch(true);
         let window = Window::new(backend.limits());
         let ending = block_on(async {
@@ -173,11 +155,7 @@ async fn append_when_there_is_room(terms: &Terms, payload: &[u8]) -> Result<Pend
                 return Poll::Ready(Ok(()));
             }
             let moved = ready!(Pin::new(&mut past).poll(cx));
-            Poll::Ready(
-                moved
-                    .map(drop)
-                    .map_err(|stopped| Ending::from(Refusal::from(stopped))),
-            )
+            Poll::Ready(moved.map(drop).map_err(|stopped| Ending::from(Refusal::from(stopped))))
         })
         .await?;
     }

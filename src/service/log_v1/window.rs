@@ -82,8 +82,8 @@ impl Window {
         wake(&mut state.acknowledger);
     }
 
-    /// Waits for the front of the window and takes it off. After `Lost` and `Ended` there is nothing
-    /// more to ask.
+    /// Waits for the front of the window and takes it off. After `Lost` and `Ended` there is
+    /// nothing more to ask.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let state = &mut *self.state.borrow_mut();
         let Some(front) = state.in_flight.front_mut() else {

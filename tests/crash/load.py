@@ -1,0 +1,255 @@
+"""Producers and consumers that write down what they see, until the server is gone or they are told
+to stop."""
+
+import random
+import threading
+import time
+
+import grpc
+import log_pb2
+import log_pb2_grpc
+from history import Ack, value_of
+
+_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0),
+            ("grpc.max_receive_message_length", 16 << 20)]
+
+
+def channel_to(server):
+    return grpc.insecure_channel(f"127.0.0.1:{server.port}", options=_OPTIONS)
+
+
+def request_of(value):
+    return log_pb2.ProduceRequest(record=log_pb2.Record(value=value))
+
+
+class Worker(threading.Thread):
+    """One producer or consumer. `status` is how its call ended: None while it goes on or if it was
+    whole, else the gRPC code."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.channel = channel_to(server)
+        self.stub = log_pb2_grpc.LogStub(self.channel)
+        self.stopping = threading.Event()
+        self.status = None
+
+    def run(self):
+        try:
+            self.work()
+        except grpc.RpcError as error:
+            self.status = error.code()
+        finally:
+            self.channel.close()
+
+    def stop(self):
+        self.stopping.set()
+
+
+class StreamProducer(Worker):
+    """A ProduceStream with up to `window` records in flight."""
+
+    def __init__(self, server, history, window, pause_s=0.0):
+        super().__init__(server)
+        self.stream = history.new_stream(ordered=True)
+        self.window, self.pause_s = window, pause_s
+        self.sent_ns = []
+        self.room = threading.Condition()
+        self.over = False
+
+    def work(self):
+        try:
+            for reply in self.stub.ProduceStream(self.requests()):
+                sequence = len(self.stream.acks)
+                with self.room:
+                    self.stream.acks.append(ack_of(sequence, reply, self.sent_ns[sequence]))
+                    self.room.notify()
+        finally:
+            with self.room:
+                self.over = True
+                self.room.notify()
+
+    def requests(self):
+        while True:
+            with self.room:
+                self.room.wait_for(lambda: self.has_room() or self.over or self.stopping.is_set())
+                if self.over or self.stopping.is_set():
+                    return
+                sequence = self.stream.sent
+                self.stream.sent += 1
+            if self.pause_s:
+                time.sleep(self.pause_s)
+            request = request_of(value_of(self.stream.number, sequence))
+            self.sent_ns.append(time.monotonic_ns())
+            yield request
+
+    def has_room(self):
+        return self.stream.sent - len(self.stream.acks) < self.window
+
+    def stop(self):
+        with self.room:
+            self.stopping.set()
+            self.room.notify()
+
+
+class UnaryProducer(Worker):
+    """One Produce after the other. Where `retries`, a refusal for want of space is no end: the
+    next record is tried."""
+
+    def __init__(self, server, history, retries=False):
+        super().__init__(server)
+        self.stream = history.new_stream(ordered=not retries)
+        self.retries = retries
+
+    def work(self):
+        while not self.stopping.is_set():
+            sequence = self.stream.sent
+            self.stream.sent += 1
+            request = request_of(value_of(self.stream.number, sequence))
+            sent_ns = time.monotonic_ns()
+            try:
+                reply = self.stub.Produce(request, timeout=30)
+            except grpc.RpcError as error:
+                if self.retries and error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    self.stream.refused.append(sequence)
+                    time.sleep(0.02)
+                    continue
+                raise
+            self.stream.acks.append(ack_of(sequence, reply, sent_ns))
+
+
+class Consumer(Worker):
+    """A ConsumeStream that begins at an offset and waits at the tail."""
+
+    def __init__(self, server, history, start=0):
+        super().__init__(server)
+        self.sight = history.new_sight(start)
+        self.wrong = []
+        self.call = None
+
+    def work(self):
+        self.call = self.stub.ConsumeStream(log_pb2.ConsumeRequest(offset=self.sight.start))
+        for reply in self.call:
+            expected = self.sight.start + len(self.sight.values)
+            if reply.record.offset != expected:
+                self.wrong.append(f"a consumer was sent {reply.record.offset} for {expected}")
+            self.sight.values.append(reply.record.value)
+
+    def stop(self):
+        super().stop()
+        if self.call is not None:
+            self.call.cancel()
+
+
+class Load:
+    """Some producers and consumers on one server."""
+
+    def __init__(self, server, history, rng, streams=3, callers=2, consumers=2, pause_s=0.0):
+        windows = [rng.choice([1, 8, 64, 256]) for _ in range(streams)]
+        self.producers = [StreamProducer(server, history, window, pause_s) for window in windows]
+        self.producers += [UnaryProducer(server, history) for _ in range(callers)]
+        ends = len(history.settled)
+        starts = [rng.randint(0, ends) if rng.random() < 0.5 else ends for _ in range(consumers)]
+        self.consumers = [Consumer(server, history, start) for start in starts]
+        self.marked = []
+        for worker in self.workers():
+            worker.start()
+
+    def workers(self):
+        return self.producers + self.consumers
+
+    def acknowledged(self):
+        return sum(len(producer.stream.acks) for producer in self.producers)
+
+    def wait_for_acks(self, count, seconds=30):
+        """Waits until so many appends were acknowledged; whether they were."""
+        return wait_until(lambda: self.acknowledged() >= count, seconds)
+
+    def stop(self):
+        """Has the producers finish what is in flight, then ends the consumers."""
+        for producer in self.producers:
+            producer.stop()
+        self.join(self.producers)
+        for consumer in self.consumers:
+            consumer.stop()
+        self.join(self.consumers)
+
+    def join(self, workers=None):
+        """Waits for the workers to end, as they do once the server is gone."""
+        for worker in workers or self.workers():
+            worker.join(30)
+            if worker.is_alive():
+                raise TimeoutError(f"{type(worker).__name__} does not end")
+
+    def mark(self):
+        """Remembers what was seen up to now; `forget_since_mark` takes the rest for unseen."""
+        self.marked = [(seen, len(seen)) for seen in self.seen()]
+
+    def forget_since_mark(self):
+        for seen, length in self.marked:
+            del seen[length:]
+
+    def seen(self):
+        yield from (producer.stream.acks for producer in self.producers)
+        yield from (consumer.sight.values for consumer in self.consumers)
+
+    def wrong(self):
+        return [fault for consumer in self.consumers for fault in consumer.wrong]
+
+
+def ack_of(sequence, reply, sent_ns):
+    return Ack(sequence, reply.offset, sent_ns, time.monotonic_ns())
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def append_one(stub, history, patience_s=0.0):
+    """Appends a record and returns its offset. Refusals for want of space are borne for so long."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        stream = history.new_stream(ordered=True)
+        stream.sent, sent_ns = 1, time.monotonic_ns()
+        try:
+            reply = stub.Produce(request_of(value_of(stream.number, 0)), timeout=30)
+        except grpc.RpcError as error:
+            no_space = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            stream.refused += [0] * no_space
+            if not no_space or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+            continue
+        stream.acks.append(ack_of(0, reply, sent_ns))
+        return reply.offset
+
+
+def read_log(server, history, patience_s=0.0):
+    """Everything that the log holds, up to a record that is appended now."""
+    with channel_to(server) as channel:
+        stub = log_pb2_grpc.LogStub(channel)
+        return read_below(stub, append_one(stub, history, patience_s) + 1)
+
+
+def read_below(stub, end):
+    """The values of offsets 0 up to but not including `end`."""
+    if end == 0:
+        return []
+    values = []
+    call = stub.ConsumeStream(log_pb2.ConsumeRequest(offset=0), timeout=60)
+    for reply in call:
+        if reply.record.offset != len(values):
+            raise AssertionError(f"read {reply.record.offset} where {len(values)} was due")
+        values.append(reply.record.value)
+        if len(values) == end:
+            break
+    call.cancel()
+    return values
+
+
+def seeded(seed, *names):
+    return random.Random("/".join(str(part) for part in (seed, *names)))

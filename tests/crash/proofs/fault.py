@@ -1,0 +1,132 @@
+"""One system call fails. After a failed sync or write nothing is acknowledged and the server
+leaves; where only space is missing it refuses, and goes on."""
+
+import time
+
+import grpc
+import load
+import trace
+from order import Order
+from proofs import History, Skipped, Violation, check, check_history
+from server import Site, StartFailed
+
+EXIT_IO = 74
+EXIT_SECONDS_MAX = 1.0
+BACK_SECONDS_MAX = 5.0
+# Which call of a thread fails; the main thread's calls are those of the start.
+FATAL = [("fdatasync", k) for k in (1, 2, 3, 7, 30)]
+FATAL += [("fsync", k) for k in (1, 2, 3)]
+FATAL += [("pwrite64", k) for k in (1, 2, 5, 40)]
+NO_SPACE = [("pwrite64", k) for k in (1, 4, 30)] + [("fallocate", k) for k in (1, 2, 3)]
+
+
+def run(ground):
+    if not trace.is_available():
+        raise Skipped("strace is not installed")
+    further = range(max(1, ground.cycles // 20))
+    fatal = [(call, k + 50 * n) for n in further for call, k in FATAL]
+    no_space = [(call, k + 5 * n) for n in further for call, k in NO_SPACE]
+    ends, found = [], []
+    for number, (call, k) in enumerate(fatal + no_space):
+        case = Case(ground, number, call, k)
+        try:
+            if number < len(fatal):
+                ends.append(case.ends())
+            else:
+                case.goes_on()
+        except Violation as violation:
+            found.append(str(violation))
+    check(not found, "; ".join(found))
+    at_start = sum(not served for _, served in ends)
+    slowest = max(took for took, _ in ends)
+    return (f"cases: {len(ends)} failed calls, {at_start} of them in a start, exit {EXIT_IO} within"
+            f" {slowest:.2f} s; {len(no_space)} calls without space, and it went on"
+            " (R5 R11 R12 R13)")
+
+
+class Case:
+    """One run in which the `k`-th `call` of each thread fails, on a log that was closed before."""
+
+    def __init__(self, ground, number, call, k):
+        self.rng = ground.rng(number)
+        self.site, self.history = Site(ground.folder / f"{number}-{call}-{k}"), History()
+        self.output = self.site.folder / "strace.out"
+        self.call, self.k = call, k
+        server = self.site.serve()
+        self.held = len(check_history(server, self.history))
+        server.stop()
+
+    def check(self, condition, text):
+        check(condition, f"{self.call} failed at call {self.k}: {text}")
+
+    def launch(self, error):
+        injection = f"{self.call}:error={error}:when={self.k}"
+        return self.site.launch(trace.strace(self.output, injection))
+
+    def ends(self):
+        """How long the server lived after the fault, and whether it had begun to serve."""
+        server = self.launch("EIO")
+        try:
+            server.wait_until_serving()
+            served = True
+        except StartFailed:
+            served = False
+        if served:
+            burden = load.Load(server, self.history, self.rng, 2, 2, 1)
+            self.check(server.wait(20) is not None, "the server lives on")
+            burden.join()
+            self.check(not burden.wrong(), burden.wrong()[:3])
+        code = server.wait(10)
+        self.check(code == EXIT_IO, f"exit {code}: {server.log()[-300:]}")
+        server.kill()
+        seen = self.check_trace()
+        failed = next(event for event in seen.events if "INJECTED" in event.note)
+        took = seen.ended_at - failed.returned_at
+        self.check(took <= EXIT_SECONDS_MAX, f"the server lived for {took:.2f} s after it")
+        self.check_restart()
+        return took, served
+
+    def goes_on(self):
+        """Space is missing once: whoever is refused hears so, and soon appends work again."""
+        server = self.launch("ENOSPC")
+        server.wait_until_serving()
+        producers = [load.UnaryProducer(server, self.history, retries=True) for _ in range(3)]
+        producers.append(load.StreamProducer(server, self.history, window=64))
+        for producer in producers:
+            producer.start()
+        time.sleep(1.0)
+        before = [len(producer.stream.acks) for producer in producers[:3]]
+
+        def are_back():
+            return all(len(producer.stream.acks) > count
+                       for producer, count in zip(producers, before))
+
+        load.wait_until(lambda: are_back() or not server.is_alive(), BACK_SECONDS_MAX)
+        ended = "" if server.is_alive() else f"exit {server.wait(0)}: {server.log()[-250:]}"
+        self.check(not ended, f"the server ended for want of space, {ended}")
+        self.check(are_back(), "appends do not come back")
+        for producer in producers:
+            producer.stop()
+        for producer in producers:
+            producer.join(30)
+            allowed = (None, grpc.StatusCode.RESOURCE_EXHAUSTED)
+            self.check(producer.status in allowed, f"an append ended with {producer.status}")
+        # Each of the flushers has its own k-th call.
+        check_history(server, self.history, patience_s=BACK_SECONDS_MAX)
+        code, _ = server.stop()
+        self.check(code == 0, f"exit {code} on SIGTERM")
+        self.check_trace()
+        self.check_restart()
+
+    def check_trace(self):
+        seen = trace.read(self.output)
+        injected = any("INJECTED" in event.note for event in seen.events)
+        self.check(injected, "the trace shows no failed call")
+        found = Order(seen.events, self.held).violations()
+        self.check(not found, "; ".join(found[:3]))
+        return seen
+
+    def check_restart(self):
+        server = self.site.serve()
+        check_history(server, self.history)
+        server.kill()

@@ -1,0 +1,99 @@
+"""The power goes while producers and consumers are busy: what was not synced is gone.
+
+Only what was seen before the cut counts. A real cut ends the kernel too; here the kernel lives on,
+and a sync that is on its way meanwhile may return without an error although its bytes are lost: a
+plain loop of writes and syncs shows the same.
+"""
+
+import time
+
+import load
+import loopfs
+import trace
+from proofs import History, Skipped, Violation, check, check_history, check_load
+from server import Site, StartFailed
+
+
+def run(ground):
+    try:
+        disk = loopfs.LoopFs(ground.folder, 512)
+    except loopfs.Unavailable as error:
+        raise Skipped(f"no loop file system: {error}") from error
+    line = cut_again_and_again(ground, disk)
+    disk.unmount()
+    return line
+
+
+def cut_again_and_again(ground, disk):
+    site = Site(ground.folder, data=disk.mount_point / "data")
+    history = History()
+    server = site.serve()
+    for cycle in range(ground.cycles):
+        cut(ground.rng(cycle), site, server, history, disk)
+        server = site.serve()
+        check_history(server, history)
+    server.kill()
+    caught = lie(ground, site, disk)
+    return (f"cases: {ground.cycles} power cuts under load, {history.acknowledged()} records"
+            f" acknowledged and {len(history.settled)} held; a disk that lies was caught by"
+            f" {caught} (R1 R2 R4 R5 R6 R7 R8)")
+
+
+def cut(rng, site, server, history, disk):
+    burden = load.Load(server, history, rng)
+    burden.wait_for_acks(1)
+    time.sleep(rng.uniform(0.005, 0.4))
+    burden.mark()
+    lose_power(rng, server, disk)
+    burden.join()
+    burden.forget_since_mark()
+    check_load(burden)
+    if rng.random() < 0.3:
+        # And again while it starts.
+        server = site.launch()
+        time.sleep(rng.uniform(0, 0.05))
+        lose_power(rng, server, disk)
+
+
+def lose_power(rng, server, disk):
+    disk.cut_power(rng.choice([loopfs.NO_LOG_FLUSH, loopfs.LOG_FLUSH]))
+    server.kill()
+    disk.unmount()
+    disk.mount(rng.choice(["ordered", "writeback"]))
+
+
+def lie(ground, site, disk):
+    """The same on a disk that acknowledges syncs and does nothing must go wrong, or these cuts
+    prove nothing. Returns what was found."""
+    if not trace.is_available():
+        return "nothing, as strace is not installed"
+    history = History()
+    data = disk.mount_point / "lied-to"
+    # The files of a log that has begun are there.
+    server = site.serve(data=data)
+    check_history(server, history)
+    server.stop()
+    lying = trace.strace(ground.folder / "lie.out", "fdatasync,fsync:retval=0")
+    server = site.serve(lying, data=data)
+    burden = load.Load(server, history, ground.rng("lie"), consumers=0)
+    check(burden.wait_for_acks(200), "nothing was acknowledged on the disk that lies")
+    burden.mark()
+    disk.cut_power()
+    server.kill()
+    burden.join()
+    burden.forget_since_mark()
+    disk.unmount()
+    disk.mount()
+    try:
+        server = site.serve(data=data)
+    except StartFailed:
+        return "a refused start"
+    try:
+        check_history(server, history)
+    except Violation:
+        return "the history"
+    except load.grpc.RpcError as error:
+        return f"an answer of {error.code().name}"
+    finally:
+        server.kill()
+    raise Violation("a disk that drops what it acknowledged went unnoticed: the cuts prove nothing")

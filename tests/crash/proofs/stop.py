@@ -1,0 +1,46 @@
+"""The server is asked to stop while producers and consumers are busy; the next start has nothing to
+do."""
+
+import time
+
+import load
+from proofs import History, check, check_history, check_load
+from proofs.owner import hashes
+from server import Site
+
+STOP_SECONDS_MAX = 5.0
+# What a start logs that cuts or rebuilds something.
+WORK = {"torn_tail_cut", "store_dropped", "meta_rebuilt", "index_rebuilt", "index_replaced",
+        "log_damaged", "index_rebuild_failed", "index_sync_failed"}
+
+
+def run(ground):
+    site, history = Site(ground.folder), History()
+    cycles = max(4, ground.cycles // 4)
+    slowest = 0.0
+    server = site.serve()
+    for cycle in range(cycles):
+        rng = ground.rng(cycle)
+        burden = load.Load(server, history, rng)
+        burden.wait_for_acks(1)
+        time.sleep(rng.uniform(0.005, 0.5))
+        code, took = server.stop()
+        burden.join()
+        check_load(burden)
+        check(code == 0, f"exit {code} on SIGTERM under load")
+        check(took <= STOP_SECONDS_MAX, f"the stop took {took:.1f} s")
+        slowest = max(slowest, took)
+        before = hashes(site.data)
+        server = site.serve()
+        after = hashes(site.data)
+        check(after == before, f"the start after a stop changed {changed(before, after)}")
+        log = check_history(server, history)
+        done = WORK.intersection(server.events())
+        check(not done, f"the start after a stop of {len(log)} records did {sorted(done)}")
+    server.kill()
+    return (f"cases: {cycles} stops under load, {history.acknowledged()} records acknowledged, the"
+            f" slowest {slowest:.2f} s (R17 R5)")
+
+
+def changed(before, after):
+    return sorted({path.name for path, _ in before.items() ^ after.items()})

@@ -1,0 +1,96 @@
+//! Who may do what, and what happens to open streams when that changes.
+
+use std::time::{Duration, Instant};
+
+use grpcio::RpcStatusCode;
+
+use crate::world::{
+    Failure, Producer, ROOT, Records, World, at, failure, in_time, policy, record, within_a_second,
+};
+
+fn is_denial(failure: &Failure, action: &str) {
+    assert_eq!(failure.code, i32::from(RpcStatusCode::PERMISSION_DENIED));
+    assert_eq!(failure.message, format!("nobody not permitted to {action} to default"));
+    assert_eq!(failure.info.reason, "NOT_PERMITTED");
+    let values = ["subject", "action", "object"].map(|key| failure.value(key));
+    assert_eq!(values, ["nobody", action, "default"]);
+}
+
+#[test]
+fn whom_no_rule_allows_is_denied_on_every_method() {
+    let world = World::new();
+    world.client("root").produce_opt(&record("x"), in_time()).unwrap();
+    let nobody = world.client("nobody");
+    is_denial(&failure(nobody.produce_opt(&record("x"), in_time())), "produce");
+    is_denial(&failure(nobody.consume_opt(&at(0), in_time())), "consume");
+    is_denial(&failure(Records::open(&nobody, 0).next()), "consume");
+    let mut producer = Producer::open(&nobody);
+    // The server may have ended the stream before the request.
+    let _sent = producer.send(record("x"));
+    is_denial(&producer.failure(), "produce");
+    assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 1);
+}
+
+#[test]
+fn a_denial_comes_before_anything_about_the_log() {
+    let world = World::new();
+    // Out of range, which only one who may read it should know.
+    is_denial(&failure(world.client("nobody").consume_opt(&at(99), in_time())), "consume");
+}
+
+#[test]
+fn one_action_does_not_bring_the_other() {
+    let world = World::with(|options| {
+        options.policy = policy("p, reader, default, consume\np, writer, default, produce");
+    });
+    let (reader, writer) = (world.client("reader"), world.client("writer"));
+    assert_eq!(writer.produce_opt(&record("x"), in_time()).unwrap().offset, 0);
+    assert!(reader.consume_opt(&at(0), in_time()).is_ok());
+    let message = failure(writer.consume_opt(&at(0), in_time())).message;
+    assert_eq!(message, "writer not permitted to consume to default");
+    let message = failure(reader.produce_opt(&record("x"), in_time())).message;
+    assert_eq!(message, "reader not permitted to produce to default");
+}
+
+#[test]
+fn another_policy_holds_for_the_next_call() {
+    let world = World::new();
+    let nobody = world.client("nobody");
+    assert!(nobody.produce_opt(&record("x"), in_time()).is_err());
+    world.server().replace_policy(policy("p, nobody, default, produce"));
+    assert!(nobody.produce_opt(&record("x"), in_time()).is_ok());
+    world.server().replace_policy(policy(ROOT));
+    is_denial(&failure(nobody.produce_opt(&record("x"), in_time())), "produce");
+}
+
+#[test]
+fn another_policy_cuts_an_open_consume_stream() {
+    let world = World::with(|options| options.policy = policy("p, nobody, *, *\np, root, *, *"));
+    let root = world.client("root");
+    root.produce_opt(&record("x"), in_time()).unwrap();
+    let mut cut = Records::open(&world.client("nobody"), 0);
+    let mut kept = Records::open(&root, 0);
+    cut.next().unwrap();
+    kept.next().unwrap();
+    let began = Instant::now();
+    world.server().replace_policy(policy("p, nobody, *, produce\np, root, *, *"));
+    is_denial(&failure(cut.next()), "consume");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    root.produce_opt(&record("y"), in_time()).unwrap();
+    assert_eq!(kept.next().unwrap(), (1, b"y".to_vec()));
+}
+
+#[test]
+fn another_policy_cuts_an_open_produce_stream() {
+    let world = World::with(|options| options.policy = policy("p, nobody, *, *"));
+    let mut producer = Producer::open(&world.client("nobody"));
+    producer.send(record("x")).unwrap();
+    assert_eq!(producer.offset(), 0);
+    let began = Instant::now();
+    world.server().replace_policy(policy("p, nobody, *, consume"));
+    is_denial(&producer.failure(), "produce");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    // And nothing more is taken on that stream.
+    within_a_second(|| producer.send(record("y")).err());
+    assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 1);
+}

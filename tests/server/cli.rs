@@ -1,0 +1,10 @@
+//! The `varve` program as its users meet it: the real binary, its flags, its messages, its exit
+//! codes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod records;
+mod refusals;
+mod running;
+mod site;
+mod tools;

@@ -1,0 +1,184 @@
+//! A running server: one owner, its signals, what systemd hears, what it leaves behind.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::site::{PATIENCE, Running, Site, run, varve};
+
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_free_port_is_named_for_people_and_programs() {
+    let site = Site::new();
+    let server = site.serve();
+    let port: u16 = server.address.strip_prefix("127.0.0.1:").unwrap().parse().unwrap();
+    assert_ne!(port, 0);
+    drop(server);
+
+    let mut json = Running::spawn(site.server_flags(&["serve", "--json"]));
+    let begin = b"{\"listening\":\"127.0.0.1:";
+    assert_eq!(json.read(begin.len()), begin);
+}
+
+#[test]
+fn a_second_server_on_the_data_changes_nothing() {
+    let site = Site::new();
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"one\ntwo\n").done();
+    let before = site.data();
+    let second = run(site.server_flags(&["serve"]), b"");
+    second.refused(75, &["data", "another server uses", "--data-dir"]);
+    assert!(site.data() == before);
+    let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
+    assert_eq!(consumed, b"one\ntwo\n");
+}
+
+#[test]
+fn a_second_server_on_the_port_is_refused() {
+    let (site, other) = (Site::new(), Site::new());
+    let server = site.serve();
+    let mut second = other.server_flags(&["serve"]);
+    let args: Vec<_> = second.get_args().map(|arg| arg.to_str().unwrap().to_owned()).collect();
+    second = varve(args.iter().map(|arg| match arg.as_str() {
+        "127.0.0.1:0" => &server.address,
+        arg => arg,
+    }));
+    run(second, b"").refused(75, &[&server.address, "taken", "--listen"]);
+}
+
+#[test]
+fn a_stop_ends_parked_consumers_and_the_next_start_finds_everything() {
+    let site = Site::new();
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+    let flags = ["consume", "--follow"];
+    let mut parked = Running::spawn(site.client("root", &server.address, &flags));
+    assert_eq!(parked.read(4), b"one\n");
+    server.signal(Signal::TERM);
+    let (outcome, took) = server.wait();
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(took < STOP_MAX, "{took:?}");
+    assert!(outcome.stderr.contains("event=stopped"), "{}", outcome.stderr);
+    parked.wait().0.refused(1, &["the server is stopping", "UNAVAILABLE"]);
+
+    let server = site.serve();
+    let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
+    assert_eq!(consumed, b"one\n");
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().0.code, 0);
+}
+
+#[test]
+fn a_reload_takes_all_files_or_none() {
+    let site = Site::new();
+    let server = site.serve();
+    let consume = |name: &str| run(site.client(name, &server.address, &["consume"]), b"");
+    assert_eq!(consume("nobody").code, 1);
+
+    site.write("acl.csv", "p, nobody, default, consume\n");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reloaded");
+    assert_eq!(consume("nobody").code, 0);
+    assert_eq!(consume("root").code, 1);
+
+    site.write("acl.csv", "p, root, *, *\n");
+    site.write("server-key.pem", "no key");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reload_refused");
+    assert!(server.log().contains("server-key.pem"), "{}", server.log());
+    // The list is right, but it came with a wrong key.
+    assert_eq!(consume("nobody").code, 0);
+    assert_eq!(consume("root").code, 1);
+}
+
+#[test]
+fn a_reload_gives_new_connections_the_new_certificate() {
+    let site = Site::new();
+    let server = site.serve();
+    let named = || {
+        let mut command = site.client("root", &server.address, &["consume"]);
+        command.args(["--tls-name", "renewed.example"]);
+        run(command, b"").code
+    };
+    assert_eq!(named(), 2);
+    for file in ["server.pem", "server-key.pem"] {
+        std::fs::remove_file(site.path(file)).unwrap();
+    }
+    site.issue("server", "server", r#""127.0.0.1", "renewed.example""#);
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reloaded");
+    assert_eq!(named(), 0);
+}
+
+#[test]
+fn systemd_hears_when_the_server_is_ready_reloading_and_stopping() {
+    let site = Site::new();
+    let socket = UnixDatagram::bind(site.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = |state: &str| {
+        let mut heard = [0; 4096];
+        loop {
+            let length = socket.recv(&mut heard).unwrap();
+            let text = str::from_utf8(&heard[..length]).unwrap();
+            if text.lines().any(|line| line == state) {
+                return text.to_owned();
+            }
+        }
+    };
+    let mut command = site.server_flags(&["serve"]);
+    command.env("NOTIFY_SOCKET", site.path("notify"));
+    let server = Running::start(command);
+    let ready = hear("READY=1");
+    let status = format!("STATUS=serving 1 logs on {}", server.address);
+    assert!(ready.lines().any(|line| line == status), "{ready}");
+    server.signal(Signal::HUP);
+    assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    hear("READY=1");
+    server.signal(Signal::TERM);
+    hear("STOPPING=1");
+    assert_eq!(server.wait().0.code, 0);
+}
+
+#[test]
+fn data_is_for_its_owner_alone_whatever_the_umask() {
+    let site = Site::new();
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+    for (path, mode, _) in site.data() {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{path:?}");
+    }
+}
+
+#[test]
+fn variables_that_weaken_the_connection_are_taken_out() {
+    let site = Site::new();
+    let mut command = site.server_flags(&["serve"]);
+    command.env("SSLKEYLOGFILE", site.path("keys")).env("GRPC_VERBOSITY", "debug");
+    let server = Running::start(command);
+    run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+    let log = server.log();
+    for name in ["SSLKEYLOGFILE", "GRPC_VERBOSITY"] {
+        assert!(log.contains(&format!("event=variable_ignored name=\"{name}\"")), "{log}");
+    }
+    assert!(!std::fs::exists(site.path("keys")).unwrap());
+}
+
+#[test]
+fn a_plaintext_server_knows_one_subject() {
+    let site = Site::new();
+    site.write("acl.csv", "p, anonymous, default, *\n");
+    let flags = ["serve", "--plaintext", "--listen", "127.0.0.1:0"];
+    let mut command = varve(flags);
+    command.args(["--acl", &site.path("acl.csv"), "--data-dir", &site.path("data")]);
+    let server = Running::start(command);
+    let client = |command| varve([command, "--plaintext", "--server", &server.address]);
+    run(client("produce"), b"one\n").done();
+    assert_eq!(run(client("consume"), b"").done(), b"one\n");
+    assert!(server.log().contains("event=check text=\"plaintext"), "{}", server.log());
+    // A client that expects TLS does not fall back.
+    let outcome = run(site.client("root", &server.address, &["consume"]), b"");
+    outcome.refused(2, &["TLS handshake", "--plaintext"]);
+}

@@ -1,0 +1,98 @@
+//! The commands that start nothing: certificates, the list, the configuration, completions.
+
+use super::site::{Site, run, varve};
+
+#[test]
+fn the_list_says_who_may_and_why() {
+    let site = Site::new();
+    site.write("acl.csv", "# rules\np, root, *, *\np, root, secret, consume, deny\n");
+    let check = |args: [&str; 3], json: bool| {
+        let mut command = varve(["acl", "check"]);
+        command.args(args).args(["--acl", &site.path("acl.csv")]);
+        command.args(json.then_some("--json"));
+        let outcome = run(command, b"");
+        (outcome.code, String::from_utf8(outcome.stdout).unwrap())
+    };
+    let (code, text) = check(["root", "produce", "default"], false);
+    assert_eq!((code, text.as_str()), (0, "allowed by line 2: p, root, *, *\n"));
+    let (code, text) = check(["root", "consume", "secret"], false);
+    assert_eq!(code, 1);
+    assert!(text.starts_with("denied by line 3: "), "{text}");
+    let (code, text) = check(["nobody", "consume", "default"], false);
+    assert_eq!((code, text.as_str()), (1, "denied: no rule applies\n"));
+    let (code, text) = check(["nobody", "consume", "default"], true);
+    assert_eq!((code, text.as_str()), (1, "{\"allowed\":false,\"line\":null,\"rule\":null}\n"));
+    let (code, text) = check(["root", "admin", "x"], true);
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "{\"allowed\":true,\"line\":2,\"rule\":\"p, root, *, *\"}\n")
+    );
+    site.write("acl.csv", "p, root\n");
+    let mut command = varve(["acl", "check", "root", "admin", "x"]);
+    command.args(["--acl", &site.path("acl.csv")]);
+    run(command, b"").refused(2, &["acl.csv:1:"]);
+}
+
+#[test]
+fn the_configuration_shows_who_set_what() {
+    let site = Site::new();
+    site.write("varve.toml", "[storage]\nsync_delay_max = \"50ms\"\n");
+    let mut command = site.server_flags(&["config", "check"]);
+    command.args(["--config", &site.path("varve.toml")]);
+    let text = String::from_utf8(run(command, b"").done()).unwrap();
+    let row = |key: &str| {
+        let row = text.lines().find(|line| line.starts_with(key)).unwrap();
+        row.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("storage.sync_delay_max"), ["50ms", "file"]);
+    assert_eq!(row("storage.flushers"), ["4", "default"]);
+    assert_eq!(row("listen"), ["127.0.0.1:0", "flag"]);
+
+    let mut command = site.server_flags(&["config", "check", "--json"]);
+    command.env("STATE_DIRECTORY", "/var/lib/varve:/other");
+    let json = String::from_utf8(run(command, b"").done()).unwrap();
+    let row = "{\"key\":\"storage.strict\",\"value\":\"false\",\"origin\":\"default\"}";
+    assert!(json.contains(row), "{json}");
+    assert!(json.contains("\"warnings\":[\"the server certificate ends in "), "{json}");
+}
+
+#[test]
+fn certificates_are_made_shown_and_never_overwritten() {
+    let site = Site::new();
+    let show = varve(["certs", "inspect", &site.path("root.pem"), &site.path("server.pem")]);
+    let text = String::from_utf8(run(show, b"").done()).unwrap();
+    for part in ["varve subject  root", "IP:127.0.0.1", "DNS:localhost", "server auth"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let show = varve(["certs", "inspect", "--json", &site.path("root.pem")]);
+    let json = String::from_utf8(run(show, b"").done()).unwrap();
+    assert!(json.contains("\"varve_subject\":\"root\""), "{json}");
+
+    let again = ["certs", "ca", &site.path("ca.json"), "--out", &site.folder()];
+    run(varve(again), b"").refused(2, &["ca", "already exists"]);
+    run(varve(again.iter().chain(&["--force"])), b"").done();
+
+    site.write("ca.json", "{\"CN\": \"x\", \"kye\": {}}");
+    let again = ["certs", "ca", &site.path("ca.json"), "--out", &site.folder(), "--name", "b"];
+    run(varve(again), b"").refused(2, &["ca.json:1:", "kye", "key"]);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(varve(["completions", shell]), b"").done();
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("consume") && script.contains("tls-name"), "{shell}");
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let help = |args: &[&str]| String::from_utf8(run(varve(args), b"").done()).unwrap();
+    let text = help(&["--help"]);
+    assert!(text.contains("Exit codes:") && text.contains("varve serve --plaintext"), "{text}");
+    for command in ["serve", "produce", "consume", "certs"] {
+        let text = help(&[command, "--help"]);
+        assert!(text.contains("Examples"), "{text}");
+    }
+}

@@ -1,0 +1,61 @@
+//! What clients see of a disk that is full, broken or rotten.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use grpcio::RpcStatusCode;
+use varve::log::{Op, Options, SimDisk};
+
+use crate::world::{Plan, Producer, Records, World, at, failure, in_time, record};
+
+/// The next sync is that of a store; should a checkpoint's come first, those after it fail as well.
+pub(crate) fn fail_syncs(disk: &SimDisk) {
+    for further in 0..20 {
+        disk.fail(Op::Sync, further, ErrorKind::Other);
+    }
+}
+
+fn on(disk: &Arc<SimDisk>) -> World {
+    let storage = Options { min_free_bytes: 0, ..Options::default() };
+    World::of(Plan { disk: Some(Arc::clone(disk)), storage, ..Plan::default() })
+}
+
+#[test]
+fn a_full_disk_is_resource_exhausted_and_reads_go_on() {
+    let disk = Arc::new(SimDisk::new());
+    let world = on(&disk);
+    let client = world.client("root");
+    client.produce_opt(&record("kept"), in_time()).unwrap();
+    disk.set_capacity(Some(0));
+    let value = vec![b'x'; 1 << 20];
+    let refused = (0..1000)
+        .find_map(|_| client.produce_opt(&record(&value), in_time()).is_err().then_some(()));
+    assert!(refused.is_some(), "the disk never filled");
+    let failure = failure(client.produce_opt(&record(&value), in_time()));
+    assert_eq!(failure.code, i32::from(RpcStatusCode::RESOURCE_EXHAUSTED));
+    assert_eq!(failure.info.reason, "DISK_RESERVE");
+    assert!(failure.retry.is_some());
+    let reply = client.consume_opt(&at(0), in_time()).unwrap();
+    assert_eq!(crate::world::read(reply), (0, b"kept".to_vec()));
+}
+
+#[test]
+fn a_failed_sync_is_unavailable_with_an_unknown_outcome() {
+    let disk = Arc::new(SimDisk::new());
+    let world = on(&disk);
+    let client = world.client("root");
+    client.produce_opt(&record("durable"), in_time()).unwrap();
+    fail_syncs(&disk);
+    let mut producer = Producer::open(&client);
+    producer.send(record("lost")).unwrap();
+    let lost = producer.failure();
+    assert_eq!(lost.code, i32::from(RpcStatusCode::UNAVAILABLE));
+    assert_eq!((&*lost.info.reason, lost.value("outcome")), ("STORAGE_FAILED", "unknown"));
+    let later = failure(client.produce_opt(&record("later"), in_time()));
+    assert_eq!((&*later.info.reason, later.value("outcome")), ("STORAGE_FAILED", "not attempted"));
+    // What was acknowledged can be read, and nothing will follow it.
+    let reply = client.consume_opt(&at(0), in_time()).unwrap();
+    assert_eq!(crate::world::read(reply), (0, b"durable".to_vec()));
+    let ended = failure(Records::open(&client, 1).next());
+    assert_eq!((&*ended.info.reason, ended.value("outcome")), ("STORAGE_FAILED", ""));
+}

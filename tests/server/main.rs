@@ -1,0 +1,19 @@
+//! The server over real sockets: calls and streams, identities and permissions, limits, faults of
+//! the disk, and stops; then the certificates and the program itself.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::as_conversions, clippy::print_stdout)]
+
+mod access;
+mod calls;
+mod certs;
+mod cli;
+mod disk;
+mod health;
+mod identity;
+mod lifecycle;
+mod limits;
+mod pki;
+mod streams;
+mod wire;
+mod world;

@@ -1,0 +1,133 @@
+//! Certificates made on the spot, good ones and bad ones.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::x509::extension::{
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameRef};
+
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// A certification authority.
+pub(crate) struct Authority {
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+/// What a certificate is to say.
+pub(crate) struct Wish<'a> {
+    pub(crate) common_name: Option<&'a str>,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) is_server: bool,
+    /// When it ends, in days from now.
+    pub(crate) days: i64,
+}
+
+impl Wish<'_> {
+    pub(crate) fn client(name: &str) -> Wish<'_> {
+        Wish { common_name: Some(name), uri: None, is_server: false, days: 30 }
+    }
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let key = key();
+        let name = named(Some(name));
+        let mut builder = builder(&name, &name, &key, 365);
+        let constraints = BasicConstraints::new().critical().ca().build().unwrap();
+        builder.append_extension(constraints).unwrap();
+        let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().unwrap();
+        builder.append_extension(usage).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        Self { certificate: builder.build(), key }
+    }
+
+    pub(crate) fn pem(&self) -> Vec<u8> {
+        self.certificate.to_pem().unwrap()
+    }
+
+    pub(crate) fn issue(&self, wish: &Wish<'_>) -> Identity {
+        let key = key();
+        let name = named(wish.common_name);
+        let mut builder = builder(&name, self.certificate.subject_name(), &key, wish.days);
+        let usage = KeyUsage::new().critical().digital_signature().build().unwrap();
+        builder.append_extension(usage).unwrap();
+        let mut purpose = ExtendedKeyUsage::new();
+        let purpose = if wish.is_server { purpose.server_auth() } else { purpose.client_auth() };
+        builder.append_extension(purpose.build().unwrap()).unwrap();
+        let mut names = SubjectAlternativeName::new();
+        if wish.is_server {
+            names.dns("localhost").ip("127.0.0.1");
+        }
+        if let Some(uri) = wish.uri {
+            names.uri(uri);
+        }
+        if wish.is_server || wish.uri.is_some() {
+            let context = builder.x509v3_context(Some(&self.certificate), None);
+            let names = names.build(&context).unwrap();
+            builder.append_extension(names).unwrap();
+        }
+        builder.sign(&self.key, MessageDigest::sha256()).unwrap();
+        Identity {
+            certificate: builder.build().to_pem().unwrap(),
+            key: key.private_key_to_pem_pkcs8().unwrap(),
+        }
+    }
+
+    pub(crate) fn client(&self, name: &str) -> Identity {
+        self.issue(&Wish::client(name))
+    }
+
+    pub(crate) fn server(&self) -> Identity {
+        self.issue(&Wish { is_server: true, ..Wish::client("server") })
+    }
+}
+
+fn key() -> PKey<Private> {
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap()
+}
+
+fn named(common_name: Option<&str>) -> X509Name {
+    let mut name = X509Name::builder().unwrap();
+    name.append_entry_by_text("O", "Varve tests").unwrap();
+    if let Some(common_name) = common_name {
+        name.append_entry_by_text("CN", common_name).unwrap();
+    }
+    name.build()
+}
+
+fn builder(
+    subject: &X509NameRef,
+    issuer: &X509NameRef,
+    key: &PKey<Private>,
+    days: i64,
+) -> X509Builder {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let mut serial = BigNum::new().unwrap();
+    serial.rand(127, MsbOption::MAYBE_ZERO, false).unwrap();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(subject).unwrap();
+    builder.set_issuer_name(issuer).unwrap();
+    builder.set_pubkey(key).unwrap();
+    builder.set_not_before(&Asn1Time::from_unix(now - 60 * DAY_S).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::from_unix(now + days * DAY_S).unwrap()).unwrap();
+    builder
+}
