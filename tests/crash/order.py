@@ -121,13 +121,16 @@ class Order:
 
     def _take_sync(self, event):
         _, path = event.fd()
-        if event.result is not None and event.result < 0 and self.failed_at is None:
-            self.failed_at = event.returned
         segment = self._segment_of(path)
         if segment is not None:
             segment.syncs.append(event)
         elif PurePosixPath(path).name == "default":
             self.directory_syncs.append(event)
+        else:
+            # Records do not hang on it.
+            return
+        if event.result is not None and event.result < 0 and self.failed_at is None:
+            self.failed_at = event.returned
 
     def violations(self):
         found = []
@@ -164,7 +167,8 @@ class Order:
 
     def _is_synced(self, syncs, write, before):
         """Whether one of `syncs` covers `write` and returned before `before`. After a failed sync
-        none counts: the kernel may have dropped what it could not write."""
+        of a store or its directory none counts: the kernel may have dropped what it could not
+        write."""
         limit = before if self.failed_at is None else min(before, self.failed_at)
         return any(sync.result == 0 and sync.entered > write.returned and sync.returned < limit
                    for sync in syncs)

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) address: String,
     log: Arc<Mutex<String>>,
+    _watchdog: Watchdog,
 }
 
 /// How a command ended.
@@ -59,28 +61,35 @@ pub(crate) fn varve<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>
 pub(crate) fn run(mut command: Command, input: &[u8]) -> Outcome {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();
+    let _watchdog = Watchdog::of(&child);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = thread::spawn(move || {
         // A command that needs no input may be gone already.
         let _ = stdin.write_all(&input);
     });
-    let deadline = Instant::now() + PATIENCE;
-    let pid = pid(&child);
-    let (ended, watched) = std::sync::mpsc::channel::<()>();
-    let watchdog = thread::spawn(move || {
-        if watched
-            .recv_timeout(deadline - Instant::now())
-            .is_err_and(|e| matches!(e, std::sync::mpsc::RecvTimeoutError::Timeout))
-        {
-            kill_process(pid, Signal::KILL).unwrap();
-        }
-    });
     let output = child.wait_with_output().unwrap();
-    drop(ended);
-    watchdog.join().unwrap();
     writer.join().unwrap();
     output.into()
+}
+
+/// Ends a process that hangs, so that whoever waits for it goes on and fails.
+struct Watchdog {
+    _alive: Sender<()>,
+}
+
+impl Watchdog {
+    fn of(child: &Child) -> Self {
+        let (alive, watched) = mpsc::channel();
+        let pid = pid(child);
+        thread::spawn(move || {
+            if watched.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                // It may have ended at this moment.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        Self { _alive: alive }
+    }
 }
 
 impl From<Output> for Outcome {
@@ -199,10 +208,8 @@ fn mode(path: &Path) -> u32 {
 
 impl Running {
     /// Starts a server and waits until it says where it listens.
-    pub(crate) fn start(mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running =
-            Self { child: child.spawn().unwrap(), address: String::new(), log: Arc::default() };
+    pub(crate) fn start(command: Command) -> Self {
+        let mut running = Self::spawn(command);
         let stderr = running.child.stderr.take().unwrap();
         let log = Arc::clone(&running.log);
         thread::spawn(move || {
@@ -223,7 +230,8 @@ impl Running {
     /// Starts a command that has no first words.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Self { child, address: String::new(), log: Arc::default() }
+        let watchdog = Watchdog::of(&child);
+        Self { child, address: String::new(), log: Arc::default(), _watchdog: watchdog }
     }
 
     /// What it wrote to standard error so far.
