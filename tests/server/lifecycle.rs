@@ -103,8 +103,8 @@ fn a_stop_answers_what_was_taken_before_it_ends_a_produce_stream() {
     assert_eq!(world.shutdown(), CLEAN);
     let rest = block_on(replies.collect::<Vec<_>>());
     let answered = 10 + rest.iter().filter(|reply| reply.is_ok()).count();
-    // Every record that is in the log was answered, though the client's library may give up the last
-    // reply for the failure that follows it.
+    // Every record that is in the log was answered, though the client's library may give up the
+    // last reply for the failure that follows it.
     let end = world.logs.get("default").unwrap().bounds().end.get();
     let unanswered = end - u64::try_from(answered).unwrap();
     assert!(unanswered <= 1, "{unanswered} of {end} were not answered");

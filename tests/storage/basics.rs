@@ -115,6 +115,8 @@ fn r1_a_written_batch_is_acknowledged_before_its_sync() {
     assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Written)));
     assert_eq!(syncs(&rig), before, "nothing was synced yet");
     assert_eq!(rig.log.bounds(), bounds(0, 1), "consumers do not see it yet");
+    let read = rig.log.read(Offset::new(1), 100);
+    assert!(matches!(read, Err(ReadError::OutOfRange { .. })), "{read:?}");
 }
 
 #[test]
@@ -335,6 +337,22 @@ fn r11_a_full_disk_refuses_appends_and_space_brings_them_back() {
     let more = Batch::of(200);
     all.push((rig.append(&more), more));
     assert_eq!(rig.killed().read_all(), all);
+}
+
+/// On a file system that copies on write, overwriting a slot in place can find no space. That was
+/// fatal, though nothing rests on a checkpoint before a trim.
+#[test]
+fn r11_a_checkpoint_without_space_ends_nothing() {
+    let rig = Rig::new();
+    let all = rig.fill(30);
+    let before = all[10].0;
+    rig.disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    assert!(matches!(rig.log.trim(before), Err(TrimError::Io(_))));
+    assert_eq!(rig.read_all(), all, "the start is where it was");
+    rig.disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    rig.logs.close().unwrap();
+    let rig = Rig::open(&rig.disk, by_hand(small_segments())).unwrap();
+    assert_eq!(rig.read_all(), all);
 }
 
 #[test]

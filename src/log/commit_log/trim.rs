@@ -42,7 +42,11 @@ impl Log {
             return Ok(self.start());
         }
         let start = kept.first().map_or(end, |segment| segment.base());
-        self.begin_at(start, kept).map_err(|error| self.fatal_trim(&mut writer, error))?;
+        match self.begin_at(start, kept) {
+            Ok(()) => {}
+            Err(error) if error.is_no_space() => return Err(error.into()),
+            Err(error) => return Err(self.fatal_trim(&mut writer, error)),
+        }
         drop(writer);
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;

@@ -68,8 +68,10 @@ impl Log {
         if self.has_refused(Refusal::Failed) {
             return;
         }
-        if let Err(error) = self.write_checkpoint(false) {
-            self.writer.lock().fail(self, error);
+        match self.write_checkpoint(false) {
+            // It stays due; nothing rests on it yet.
+            Err(error) if !error.is_no_space() => self.writer.lock().fail(self, error),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -127,7 +129,11 @@ impl Log {
         let touched = self.checkpoint.lock().last.is_some_and(|last| !last.clean);
         if touched {
             self.sync_active_index();
-            self.write_checkpoint(true)?;
+            match self.write_checkpoint(true) {
+                // The next start finds the end by looking.
+                Err(error) if error.is_no_space() => {}
+                written => return written,
+            }
         }
         Ok(())
     }

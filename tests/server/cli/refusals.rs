@@ -19,8 +19,10 @@ fn refused(config: &str, spoil: impl Fn(&Site), parts: &[&str]) {
     run(command, b"").refused(2, parts);
 }
 
-const GOOD: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[acl]\nfile = \"acl.csv\"\n[tls]\n\
-                    cert = \"server.pem\"\nkey = \"server-key.pem\"\nclient_ca = \"ca.pem\"\n";
+const GOOD: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
+                    [acl]\nfile = \"acl.csv\"\n\
+                    [tls]\ncert = \"server.pem\"\nkey = \"server-key.pem\"\n\
+                    client_ca = \"ca.pem\"\n";
 
 #[test]
 fn a_wrong_configuration_is_refused_with_its_line() {
