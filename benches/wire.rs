@@ -158,7 +158,9 @@ fn unary(certificates: &Certificates, port: u16, log: &Log) {
     let (calls, elapsed) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut end = log.bounds().end;
-            while let (false, Ok(next)) = (done.load(Ordering::Relaxed), block_on(log.past(end))) {
+            while !done.load(Ordering::Relaxed) {
+                // One more call after the last wakes this for the last time.
+                let Ok(next) = block_on(log.past(end)) else { break };
                 syncs.fetch_add(1, Ordering::Relaxed);
                 end = next;
             }
@@ -178,7 +180,6 @@ fn unary(certificates: &Certificates, port: u16, log: &Log) {
         let calls: u64 = block_on(future::join_all(callers)).into_iter().sum();
         let elapsed = began.elapsed();
         done.store(true, Ordering::Relaxed);
-        // One more, to wake the counter.
         clients[0].produce(&request()).unwrap();
         (calls, elapsed)
     });

@@ -75,6 +75,10 @@ fn refused(refusal: &Refusal) -> Option<String> {
         "OFFSET_OUT_OF_RANGE" => {
             Some("--offset start begins with the oldest record that is held".to_owned())
         }
+        "LOG_DAMAGED" => {
+            let resume = refusal.offset("resume")?;
+            Some(format!("--offset {resume} goes on behind the damage"))
+        }
         "RECORD_TOO_LARGE" => {
             Some("smaller records, or a higher limits.record_bytes_max on the server".to_owned())
         }

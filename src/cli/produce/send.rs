@@ -8,11 +8,13 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::Read;
+use std::pin::pin;
 use std::thread;
 
 use futures_channel::mpsc::{self, Receiver, SendError, Sender};
 use futures_channel::oneshot;
 use futures_executor::block_on;
+use futures_util::future::{Either, select};
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{ClientDuplexReceiver, ClientDuplexSender, WriteFlags};
 use thiserror::Error;
@@ -37,6 +39,8 @@ pub(crate) struct Acknowledged {
 
 /// A record on its way.
 type Message = (ProduceRequest, WriteFlags);
+/// What was acknowledged when the call was over, and how it ended.
+type Outcome = (Acknowledged, Result<(), grpcio::Error>);
 
 /// Why the reading ended before the input did.
 #[derive(Debug, Error)]
@@ -79,10 +83,9 @@ pub(super) fn all<R: Read + Send + 'static>(
     let (sender, receiver) = client.produce_stream().map_err(|error| connection.explain(error))?;
     let (queue, queued) = mpsc::channel(QUEUED_RECORDS_MAX);
     let (outcome, counted) = oneshot::channel();
-    client.spawn(send(sender, queued));
     client.spawn(async move {
         // It waits for the outcome until the process ends.
-        let _ = outcome.send(count(receiver).await);
+        let _ = outcome.send(exchange(sender, receiver, queued).await);
     });
     let reading = thread::Builder::new()
         .name("input".to_owned())
@@ -118,9 +121,23 @@ fn read<R: Read>(mut records: Records<R>, mut queue: Sender<Message>) -> Result<
     Ok(sent)
 }
 
+/// Sends what is queued and counts what comes back until the call is over.
+async fn exchange(
+    mut sender: ClientDuplexSender<ProduceRequest>,
+    receiver: ClientDuplexReceiver<ProduceResponse>,
+    queued: Receiver<Message>,
+) -> Outcome {
+    // The sender lives until the answer is there: dropped, it cancels the call, and that would take
+    // the place of what the server says.
+    match select(pin!(count(receiver)), pin!(send(&mut sender, queued))).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), counting)) => counting.await,
+    }
+}
+
 /// Sends what is queued. Also after bad input the call is closed and not cut, so that what was sent
 /// is answered.
-async fn send(mut sender: ClientDuplexSender<ProduceRequest>, mut queued: Receiver<Message>) {
+async fn send(sender: &mut ClientDuplexSender<ProduceRequest>, mut queued: Receiver<Message>) {
     while let Some(message) = queued.next().await {
         if sender.feed(message).await.is_err() {
             // The call is over, and its answer says why.
@@ -130,9 +147,7 @@ async fn send(mut sender: ClientDuplexSender<ProduceRequest>, mut queued: Receiv
     let _ = sender.close().await;
 }
 
-async fn count(
-    mut receiver: ClientDuplexReceiver<ProduceResponse>,
-) -> (Acknowledged, Result<(), grpcio::Error>) {
+async fn count(mut receiver: ClientDuplexReceiver<ProduceResponse>) -> Outcome {
     let mut acknowledged = Acknowledged::default();
     while let Some(response) = receiver.next().await {
         match response {

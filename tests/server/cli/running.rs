@@ -1,6 +1,7 @@
 //! A running server: one owner, its signals, what systemd hears, what it leaves behind.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -181,4 +182,53 @@ fn a_plaintext_server_knows_one_subject() {
     // A client that expects TLS does not fall back.
     let outcome = run(site.client("root", &server.address, &["consume"]), b"");
     outcome.refused(2, &["TLS handshake", "--plaintext"]);
+}
+
+#[test]
+fn damaged_data_is_refused_if_so_set_and_else_served_around() {
+    let site = Site::new();
+    site.write("small.toml", "[log]\nsegment_bytes_max = \"4KiB\"\n");
+    site.write("strict.toml", "[storage]\nstrict = true\n");
+    let with = |file: &str| {
+        let mut command = site.server_flags(&["serve"]);
+        command.args(["--config", &site.path(file)]);
+        command
+    };
+    let server = Running::start(with("small.toml"));
+    let input = [&[b'x'; 1000][..], b"\n"].concat().repeat(20);
+    run(site.client("root", &server.address, &["produce"]), &input).done();
+    server.signal(Signal::TERM);
+    server.wait().0.done();
+    std::fs::remove_file(site.path("data/logs/default/00000000000000000000.store")).unwrap();
+    let before = site.data();
+
+    run(with("strict.toml"), b"").refused(65, &["damaged from offset 0", "storage.strict"]);
+    assert!(site.data() == before);
+
+    let server = Running::start(with("small.toml"));
+    let consume = |offset: &str| {
+        run(site.client("root", &server.address, &["consume", "--offset", offset]), b"")
+    };
+    let damaged = consume("0");
+    damaged.refused(1, &["LOG_DAMAGED", "goes on behind the damage"]);
+    let resume = damaged.stderr.split("--offset ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(!consume(resume).done().is_empty());
+}
+
+#[test]
+fn a_limit_on_file_sizes_refuses_appends_and_ends_nothing() {
+    let site = Site::new();
+    let serve = site.server_flags(&["serve"]);
+    let mut limited = Command::new("sh");
+    // One or two MiB: shells differ in the unit.
+    limited.args(["-c", "ulimit -f 2048; exec \"$0\" \"$@\""]);
+    limited.arg(serve.get_program()).args(serve.get_args());
+    let server = Running::start(limited);
+    let input = [&[b'x'; 100][..], b"\n"].concat().repeat(40_000);
+    let full = run(site.client("root", &server.address, &["produce"]), &input);
+    full.refused(1, &["RESOURCE_EXHAUSTED", "records acknowledged"]);
+    let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
+    assert!(consumed.len() > 101 && input.starts_with(&consumed));
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0.code, 0);
 }

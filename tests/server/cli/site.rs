@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const CA_REQUEST: &str = r#"{"CN": "Test CA", "key": {"algo": "ecdsa", "size": 256}}"#;
 const PROFILES: &str = r#"{"signing": {"profiles": {
