@@ -50,8 +50,8 @@ fn client(error: &ClientError) -> Option<String> {
              names the host; --tls-name says which name to expect instead"
         }
         ClientError::Handshake { .. } => {
-            "check that the server's tls.client_ca has the root of --cert; a server that runs with \
-             --plaintext needs a client with --plaintext"
+            "check that --cert is a client's certificate and comes from a root in the server's \
+             tls.client_ca; a server that runs with --plaintext needs a client with --plaintext"
         }
         ClientError::NoAnswer { .. } => {
             "a server that uses TLS needs a client with --cert, --key and --ca"
