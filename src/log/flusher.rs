@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::commit_log::Log;
 use super::engine::{Engine, Job};
 
 /// Starts `workers` threads called `sync-0` and on.
@@ -14,15 +13,15 @@ pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<Join
             let engine = Arc::clone(engine);
             thread::Builder::new()
                 .name(format!("sync-{n}"))
-                .spawn(move || while engine.jobs().recv().is_ok_and(|job| run(&engine, job)) {})
+                .spawn(move || while engine.jobs().recv().is_ok_and(run) {})
         })
         .collect()
 }
 
 /// Does one job; `false` if it was the last.
-pub(crate) fn run(engine: &Engine, job: Job) -> bool {
+pub(crate) fn run(job: Job) -> bool {
     match job {
-        Job::Flush(log) => flush(engine, &log),
+        Job::Flush(log) => log.flush(),
         Job::Roll(log) => log.roll(),
         Job::Checkpoint(log) => log.run_checkpoint(),
         Job::Prepare(log, capacity_bytes) => log.prepare(capacity_bytes),
@@ -30,13 +29,4 @@ pub(crate) fn run(engine: &Engine, job: Job) -> bool {
         Job::Stop => return false,
     }
     true
-}
-
-/// Flushes until there is nothing left, or until another log waits: then it goes behind that.
-fn flush(engine: &Engine, log: &Arc<Log>) {
-    while log.flush() {
-        if !engine.jobs().is_empty() && engine.queue(Job::Flush(Arc::clone(log))) {
-            return;
-        }
-    }
 }

@@ -39,37 +39,50 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
+/// Whoever waited for what is now decided; dropping it wakes them. That is for where no lock is
+/// held: a woken task may send its reply, or append, on the spot.
+#[derive(Debug, Default)]
+#[must_use = "dropped at once it wakes at once"]
+pub(crate) struct Woken(Vec<Waker>);
+
+impl Woken {
+    pub(crate) fn and(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
 impl Group {
     /// All batches of the group are in the kernel.
-    pub(crate) fn written(&self) {
-        let woken = {
-            let mut state = self.state.lock();
-            state.written = true;
-            take_wakers(&mut state, |level| level <= Durability::Written)
-        };
-        woken.into_iter().for_each(Waker::wake);
+    pub(crate) fn written(&self) -> Woken {
+        let mut state = self.state.lock();
+        state.written = true;
+        take_wakers(&mut state, |level| level <= Durability::Written)
     }
 
     /// All batches of the group are durable.
-    pub(crate) fn durable(&self) {
+    pub(crate) fn durable(&self) -> Woken {
         // Nothing lies beyond the largest offset, so nobody is told of a loss.
-        self.end(Offset::new(u64::MAX), AckError::Failed);
+        self.end(Offset::new(u64::MAX), AckError::Failed)
     }
 
     /// Batches that end at or below `durable` are durable; the others are not there, or nobody
     /// knows, as `lost` says. The first call decides.
-    pub(crate) fn end(&self, durable: Offset, lost: AckError) {
-        let woken = {
-            let mut state = self.state.lock();
-            state.ended.get_or_insert(Ended { durable, lost });
-            take_wakers(&mut state, |_| true)
-        };
-        woken.into_iter().for_each(Waker::wake);
+    pub(crate) fn end(&self, durable: Offset, lost: AckError) -> Woken {
+        let mut state = self.state.lock();
+        state.ended.get_or_insert(Ended { durable, lost });
+        take_wakers(&mut state, |_| true)
     }
 }
 
-fn take_wakers(state: &mut State, of: impl Fn(Durability) -> bool) -> Vec<Waker> {
-    state.waiters.iter_mut().filter(|w| of(w.level)).filter_map(|w| w.waker.take()).collect()
+fn take_wakers(state: &mut State, of: impl Fn(Durability) -> bool) -> Woken {
+    let waiting = state.waiters.iter_mut().filter(|waiter| of(waiter.level));
+    Woken(waiting.filter_map(|waiter| waiter.waker.take()).collect())
 }
 
 /// An append that was taken: its place is known, its acknowledgement is to come.
@@ -169,10 +182,10 @@ mod tests {
                 .map(|level| pending(&group, level, 1));
         assert_eq!(poll(&mut buffered), Poll::Ready(Ok(Durability::Buffered)));
         assert_eq!((poll(&mut written), poll(&mut synced)), (Poll::Pending, Poll::Pending));
-        group.written();
+        drop(group.written());
         assert_eq!(poll(&mut written), Poll::Ready(Ok(Durability::Written)));
         assert_eq!(poll(&mut synced), Poll::Pending);
-        group.durable();
+        drop(group.durable());
         assert_eq!(poll(&mut synced), Poll::Ready(Ok(Durability::Synced)));
     }
 
@@ -181,7 +194,7 @@ mod tests {
         let group = Arc::new(Group::default());
         let (mut kept, mut lost) =
             (pending(&group, Durability::Synced, 5), pending(&group, Durability::Synced, 6));
-        group.end(Offset::new(5), AckError::NoSpace);
+        drop(group.end(Offset::new(5), AckError::NoSpace));
         assert_eq!(poll(&mut kept), Poll::Ready(Ok(Durability::Synced)));
         assert_eq!(poll(&mut lost), Poll::Ready(Err(AckError::NoSpace)));
     }

@@ -134,6 +134,11 @@ impl Intake {
         }
     }
 
+    /// Takes away the buffer if nothing is in it.
+    pub(crate) fn take_unused(&mut self) -> Option<Frames> {
+        self.frames.spans.is_empty().then(|| std::mem::take(&mut self.frames))
+    }
+
     /// Whether the flusher should take what there is now rather than when a sync is due.
     pub(crate) fn wants_flush(&self) -> bool {
         self.sync_wanted || self.write_wanted || self.frames.bytes.len() >= WRITE_BYTES

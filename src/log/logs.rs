@@ -146,7 +146,7 @@ impl Logs {
     /// Runs the work that is queued, on this thread; for a set without flushers.
     pub fn work(&self) {
         while let Ok(job) = self.engine.jobs().try_recv() {
-            flusher::run(&self.engine, job);
+            flusher::run(job);
         }
     }
 

@@ -11,13 +11,16 @@ use super::active::{Active, Resting, first_capacity};
 use super::commit_log::Log;
 use super::engine::Job;
 use super::error::{AckError, IoError};
-use super::group::Group;
+use super::group::{Group, Woken};
 use super::intake::{Frames, Span, Work};
 use super::offset::Offset;
 use super::width::wide;
 
-/// Buffers of at most this many bytes are kept for the next write.
-const SPARE_BYTES_MAX: usize = 8 << 20;
+/// Buffers of at most this many bytes are kept for the next write, whatever this one needed.
+const SPARE_BYTES: usize = 1 << 20;
+/// A larger buffer is kept as long as a write needed more than that within this time: the kernel
+/// takes longer to hand out fresh pages than an append takes to fill them.
+const LARGE_KEPT: Duration = Duration::from_secs(1);
 /// A checkpoint is due after so many bytes.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
@@ -46,7 +49,11 @@ pub(crate) struct Writer {
     unsynced_bytes: u64,
     bytes_since_checkpoint: u64,
     next_capacity: u64,
+    /// Whoever is to be woken once this is let go.
+    woken: Woken,
     spare: Frames,
+    /// When a write last needed a large buffer.
+    last_large: Option<Instant>,
     last_used: Instant,
 }
 
@@ -86,9 +93,16 @@ impl Writer {
             unsynced_bytes: 0,
             bytes_since_checkpoint: 0,
             next_capacity,
+            woken: Woken::default(),
             spare: Frames::default(),
+            last_large: None,
             last_used: Instant::now(),
         }
+    }
+
+    /// Those whose fate was decided, to be woken after the lock.
+    pub(crate) fn take_woken(&mut self) -> Woken {
+        std::mem::take(&mut self.woken)
     }
 
     pub(crate) fn spare(&mut self) -> Frames {
@@ -114,7 +128,7 @@ impl Writer {
         self.last_used = Instant::now();
         let outcome = self.write_out(log, &mut work.frames).and_then(|()| {
             self.unsynced.push(Arc::clone(&work.group));
-            work.group.written();
+            self.woken.and(work.group.written());
             if work.sync { self.sync(log).map_err(Fault::Fatal) } else { Ok(()) }
         });
         match outcome {
@@ -126,9 +140,17 @@ impl Writer {
                 self.fail(log, error);
             }
         }
-        if work.frames.bytes.capacity() <= SPARE_BYTES_MAX {
-            work.frames.clear();
-            self.spare = work.frames;
+        self.keep_spare(work.frames);
+    }
+
+    fn keep_spare(&mut self, mut frames: Frames) {
+        if frames.bytes.len() > SPARE_BYTES {
+            self.last_large = Some(self.last_used);
+        }
+        let large_kept = self.last_large.is_some_and(|last| last.elapsed() < LARGE_KEPT);
+        if frames.bytes.capacity() <= SPARE_BYTES || large_kept {
+            frames.clear();
+            self.spare = frames;
         }
     }
 
@@ -145,7 +167,7 @@ impl Writer {
             self.bytes_since_checkpoint += std::mem::take(&mut self.unsynced_bytes);
         }
         for group in self.unsynced.drain(..) {
-            group.durable();
+            self.woken.and(group.durable());
         }
         Ok(())
     }
@@ -176,25 +198,26 @@ impl Writer {
         Ok(())
     }
 
-    /// Lets go of files and buffers if nothing happened for a while.
-    pub(crate) fn rest(&mut self, idle: Duration) {
+    /// Lets go of files and buffers if nothing happened for a while; `false` if something did.
+    pub(crate) fn rest(&mut self, idle: Duration) -> bool {
         if self.last_used.elapsed() < idle || self.durable < self.written {
-            return;
+            return false;
         }
         self.spare = Frames::default();
         self.tail = match std::mem::replace(&mut self.tail, Tail::Nowhere) {
             Tail::Active(active) => Tail::Resting(active.rest()),
             other => other,
         };
+        true
     }
 
     /// The log ends here: what waits is told that its fate is unknown.
     pub(crate) fn fail(&mut self, log: &Log, error: IoError) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let durable = self.durable;
-        log.fail(error);
+        self.woken.and(log.fail(error));
         for group in unsynced {
-            group.end(durable, AckError::Failed);
+            self.woken.and(group.end(durable, AckError::Failed));
         }
     }
 
@@ -328,7 +351,7 @@ impl Writer {
         // Batches of this group that were written before a roll are kept if they can be synced.
         let synced = self.sync(log);
         for refused in [group, &later] {
-            refused.end(self.durable, AckError::NoSpace);
+            self.woken.and(refused.end(self.durable, AckError::NoSpace));
         }
         if let Err(error) = synced {
             self.fail(log, error);

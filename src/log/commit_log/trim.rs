@@ -19,7 +19,18 @@ impl Log {
     /// `BeyondEnd` and `Unavailable` leave the log as it was. After `Io` the start may have moved;
     /// what was not removed is removed at the next start.
     pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Offset, TrimError> {
-        let mut writer = self.writer.lock();
+        let (start, old) = self.with_writer(|writer| self.trim_with(writer, before))?;
+        let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
+        trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
+        Ok(start)
+    }
+
+    /// Moves the start, and returns it with the segments that are not the log's any more.
+    fn trim_with(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        before: Offset,
+    ) -> Result<(Offset, Vec<Arc<Segment>>), TrimError> {
         let end = self.watermark.end();
         if before > end {
             return Err(TrimError::BeyondEnd { before, end });
@@ -31,7 +42,7 @@ impl Log {
             match writer.seal(self) {
                 Ok(()) => {}
                 Err(error) if error.is_no_space() => return Err(error.into()),
-                Err(error) => return Err(self.fatal_trim(&mut writer, error)),
+                Err(error) => return Err(self.fatal_trim(writer, error)),
             }
         }
         let segments = self.segments.load_full();
@@ -39,18 +50,14 @@ impl Log {
         let dropped = segments.iter().take_while(|segment| is_old(segment)).count();
         let (old, kept) = segments.split_at(dropped);
         if old.is_empty() {
-            return Ok(self.start());
+            return Ok((self.start(), Vec::new()));
         }
         let start = kept.first().map_or(end, |segment| segment.base());
         match self.begin_at(start, kept) {
-            Ok(()) => {}
-            Err(error) if error.is_no_space() => return Err(error.into()),
-            Err(error) => return Err(self.fatal_trim(&mut writer, error)),
+            Ok(()) => Ok((start, old.to_vec())),
+            Err(error) if error.is_no_space() => Err(error.into()),
+            Err(error) => Err(self.fatal_trim(writer, error)),
         }
-        drop(writer);
-        let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
-        trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
-        Ok(start)
     }
 
     /// Makes `start` the log's start and `kept` its segments: first durably, then for all to see.

@@ -15,19 +15,25 @@ use crate::log::writer::Writer;
 const IDLE: Duration = Duration::from_secs(5);
 
 impl Log {
-    /// Writes out what the intake holds. `true` if there is more, and the log is still queued.
-    pub(crate) fn flush(self: &Arc<Self>) -> bool {
+    /// Writes out what the intake holds, and queues the log again if there is more by then: another
+    /// worker can go on with that while this one wakes those who waited.
+    pub(crate) fn flush(self: &Arc<Self>) {
         let mut writer = self.writer.lock();
         if self.has_refused(Refusal::Failed) {
             // A sync that failed is never tried again.
-            return false;
+            return;
         }
         let spare = writer.spare();
         let work = self.intake.lock().take(spare);
         writer.run(self, work);
-        let mut intake = self.intake.lock();
-        intake.queued = intake.wants_flush() && intake.refusal != Some(Refusal::Failed);
-        intake.queued
+        let _woken_at_the_end = writer.take_woken();
+        drop(writer);
+        let flusher = {
+            let mut intake = self.intake.lock();
+            intake.queued = false;
+            intake.refusal != Some(Refusal::Failed) && intake.wants_flusher()
+        };
+        self.call(Calls { timer: false, flusher });
     }
 
     /// The delay of a sync has passed.
@@ -50,15 +56,16 @@ impl Log {
     /// Seals the active segment if it is older than it may be.
     pub(crate) fn roll(self: &Arc<Self>) {
         self.roll_queued.store(false, Ordering::Relaxed);
-        let mut writer = self.writer.lock();
-        if self.has_refused(Refusal::Failed) || !self.is_over_age(&writer) {
-            return;
-        }
-        match writer.seal(self) {
-            // On a full disk the segment just stays active.
-            Err(error) if !error.is_no_space() => writer.fail(self, error),
-            Ok(()) | Err(_) => {}
-        }
+        self.with_writer(|writer| {
+            if self.has_refused(Refusal::Failed) || !self.is_over_age(writer) {
+                return;
+            }
+            match writer.seal(self) {
+                // On a full disk the segment just stays active.
+                Err(error) if !error.is_no_space() => writer.fail(self, error),
+                Ok(()) | Err(_) => {}
+            }
+        });
     }
 
     /// Makes the checkpoint durable, and the active index with it.
@@ -70,7 +77,9 @@ impl Log {
         }
         match self.write_checkpoint(false) {
             // It stays due; nothing rests on it yet.
-            Err(error) if !error.is_no_space() => self.writer.lock().fail(self, error),
+            Err(error) if !error.is_no_space() => {
+                self.with_writer(|writer| writer.fail(self, error));
+            }
             Ok(()) | Err(_) => {}
         }
     }
@@ -92,7 +101,10 @@ impl Log {
         let Some(mut writer) = self.writer.try_lock() else {
             return;
         };
-        writer.rest(IDLE);
+        if writer.rest(IDLE) {
+            // Bound, so that the memory is given back after the lock.
+            let _unused = self.intake.lock().take_unused();
+        }
         if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {
             self.engine.queue(Job::Roll(Arc::clone(self)));
         }
@@ -113,7 +125,10 @@ impl Log {
     /// refused already and the flushers have ended. Does nothing to a log that failed or is
     /// damaged.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), IoError> {
-        let mut writer = self.writer.lock();
+        self.with_writer(|writer| self.close_writer(writer))
+    }
+
+    fn close_writer(self: &Arc<Self>, writer: &mut Writer) -> Result<(), IoError> {
         let work = self.intake.lock().take(Frames::default());
         let refused = [Refusal::Failed, Refusal::Damaged].iter().any(|r| self.has_refused(*r));
         if !refused {

@@ -6,13 +6,24 @@ use super::Log;
 use crate::log::active::Active;
 use crate::log::checkpoint::Mark;
 use crate::log::error::{AckError, FatalError, IoError, Stopped};
-use crate::log::group::Group;
+use crate::log::group::{Group, Woken};
 use crate::log::intake::Refusal;
 use crate::log::offset::Offset;
 use crate::log::prepared::Prepared;
 use crate::log::segment::Segment;
+use crate::log::writer::Writer;
 
 impl Log {
+    /// Has `work` done with the writer, and wakes those whose fate that decided once it is free.
+    pub(super) fn with_writer<R>(&self, work: impl FnOnce(&mut Writer) -> R) -> R {
+        let mut writer = self.writer.lock();
+        let done = work(&mut writer);
+        let woken = writer.take_woken();
+        drop(writer);
+        drop(woken);
+        done
+    }
+
     /// The files of the segment that begins at `base`, from those prepared ahead if there are any.
     pub(crate) fn begin_segment(&self, capacity: u64, base: Offset) -> Result<Active, IoError> {
         let mut prepared = self.prepared.lock();
@@ -48,12 +59,12 @@ impl Log {
     }
 
     /// A write or sync failed: nothing is acknowledged any more, and the process should end.
-    pub(crate) fn fail(&self, source: IoError) {
+    /// Returns those whose appends are lost with it.
+    pub(crate) fn fail(&self, source: IoError) -> Woken {
         let waiting = self.intake.lock().refuse(Refusal::Failed);
-        if let Some(group) = waiting {
-            group.end(Offset::ZERO, AckError::Failed);
-        }
+        let woken = waiting.map(|group| group.end(Offset::ZERO, AckError::Failed));
         self.watermark.stop(Stopped::Failed);
         self.engine.fatal(&FatalError { log: self.name().to_owned(), source });
+        woken.unwrap_or_default()
     }
 }
