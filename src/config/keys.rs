@@ -11,6 +11,7 @@ use crate::log::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogSettings, Options, SEGMENT_BYTES_LIMIT,
     SEGMENT_BYTES_MIN,
 };
+use crate::server::default_poll_threads;
 use crate::service::Limits;
 use crate::tls::Subject;
 
@@ -82,7 +83,7 @@ impl Keys {
         let storage = storage(&mut typed, defaults)?;
         let limits = limits(&mut typed)?;
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
-        let grpc_threads = typed.number("grpc.threads", 2, 1..=64)?;
+        let grpc_threads = typed.number("grpc.threads", default_poll_threads(), 1..=64)?;
         let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
         let plaintext_subject = typed.text(
             "insecure.subject",

@@ -15,5 +15,6 @@ mod review;
 mod running;
 
 pub use error::StartError;
+pub(crate) use options::default_poll_threads;
 pub use options::{ServerOptions, Transport};
 pub use running::{Server, Stopped};

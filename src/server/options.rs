@@ -1,6 +1,7 @@
 //! What a server is started with.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Whether a read outside the log answers the numeric status 404 instead of `OUT_OF_RANGE`.
     pub legacy_404: bool,
-    /// Threads that own connections.
+    /// Threads that own connections. Half as many as processors, 1 to 16, so that what the
+    /// connections bring in is worked on beside them; with two processors a second such thread
+    /// costs each call a change of threads and brings nothing.
     pub poll_threads: usize,
     /// Threads that read records for unary calls.
     pub read_threads: usize,
@@ -49,6 +52,12 @@ pub enum Transport {
     },
 }
 
+/// What [`ServerOptions::poll_threads`] is unless it is set.
+pub(crate) fn default_poll_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (processors / 2).clamp(1, 16)
+}
+
 impl ServerOptions {
     /// The defaults of everything that has one.
     #[must_use]
@@ -59,7 +68,7 @@ impl ServerOptions {
             policy,
             limits: Limits::default(),
             legacy_404: false,
-            poll_threads: 2,
+            poll_threads: default_poll_threads(),
             read_threads: 2,
             keepalive: Duration::from_secs(30),
             connection_idle_max: Duration::from_secs(10 * 60),

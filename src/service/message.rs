@@ -16,6 +16,10 @@ pub(crate) struct Request(MessageReader);
 pub(crate) struct Reply(GrpcSlice);
 
 impl Request {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The message's bytes: in place if they lie in one piece, else copied together.
     pub(crate) fn bytes(&mut self) -> Cow<'_, [u8]> {
         let bytes = self.0.len();
@@ -35,6 +39,10 @@ impl Reply {
     /// Takes an encoded message; it is not copied if the vector has no room to spare.
     pub(crate) fn new(message: Vec<u8>) -> Self {
         Self(GrpcSlice::from(message))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     #[cfg(test)]

@@ -6,8 +6,8 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads` (means), `backend` (what
-//! the services share), then the services `log_v1` and `health`.
+//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads`, `inbox`, `outbox`
+//! (means), `backend` (what the services share), then the services `log_v1` and `health`.
 
 mod audit;
 pub(crate) mod backend;
@@ -19,10 +19,12 @@ mod details;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod identity;
+mod inbox;
 mod limits;
 pub(crate) mod log_v1;
 mod message;
 mod methods;
+mod outbox;
 mod reads;
 mod records;
 mod refusal;

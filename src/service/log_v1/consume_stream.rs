@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_executor::block_on;
-use futures_util::SinkExt as _;
-use grpcio::{RpcContext, ServerStreamingSink, WriteFlags};
+use grpcio::{RpcContext, ServerStreamingSink};
 
 use super::ending::{Ending, farewell};
 use super::{LOG, fetch, messages};
@@ -23,6 +22,7 @@ use crate::service::detach::detach;
 use crate::service::guard::{Consume, Permit};
 use crate::service::limits::StreamSlot;
 use crate::service::message::{Reply, Request};
+use crate::service::outbox::Outbox;
 use crate::service::refusal::{Limited, OutOfRange, OverLimit, Refusal};
 use crate::service::session::Session;
 
@@ -86,45 +86,43 @@ fn refuse(backend: &Backend, sink: ServerStreamingSink<Reply>, refusal: &Refusal
 
 impl Consuming {
     /// Serves the stream to its end, on its own thread.
-    fn serve(mut self) {
-        self.sink.enhance_batch(true);
-        let Err(ending) = block_on(self.send_all());
-        farewell(&self.backend, self.sink, ending, ServerStreamingSink::fail);
+    fn serve(self) {
+        let Self { backend, mut sink, mut terms } = self;
+        sink.enhance_batch(true);
+        let outbox = Outbox::open(sink, ServerStreamingSink::fail);
+        let Err(ending) = block_on(terms.send_all(&outbox));
+        farewell(&backend, outbox, ending);
     }
+}
 
-    async fn send_all(&mut self) -> Result<Infallible, Ending> {
+impl Terms {
+    async fn send_all(&mut self, outbox: &Outbox) -> Result<Infallible, Ending> {
         loop {
-            if self.terms.next == self.terms.permit.bounds().end {
-                self.wait_for_more().await?;
+            if self.next == self.permit.bounds().end {
+                self.wait_for_more(outbox).await?;
             }
-            let next = self.terms.next;
-            let chunk = self.terms.permit.read(next, CHUNK_BYTES).map_err(Refusal::from)?;
-            for reply in fetch::replies(&chunk, next) {
-                self.send(reply?).await?;
+            let chunk = self.permit.read(self.next, CHUNK_BYTES).map_err(Refusal::from)?;
+            for reply in fetch::replies(&chunk, self.next) {
+                let reply = reply?;
+                poll_fn(|cx| {
+                    self.poll_cut(cx)?;
+                    outbox.poll_room(cx).map_err(Ending::from)
+                })
+                .await?;
+                outbox.push(reply);
             }
-            self.terms.next = chunk.next_offset();
+            self.next = chunk.next_offset();
         }
     }
 
-    async fn send(&mut self, reply: Reply) -> Result<(), Ending> {
-        poll_fn(|cx| {
-            self.poll_cut(cx)?;
-            self.sink.poll_ready_unpin(cx).map_err(|_gone| Ending::Gone)
-        })
-        .await?;
-        // Without a hint of its own each reply counts as one that is to go out with the next flush.
-        let reply = (reply, WriteFlags::default());
-        self.sink.start_send_unpin(reply).map_err(|_gone| Ending::Gone)
-    }
-
     /// Waits at the tail, with all replies on their way.
-    async fn wait_for_more(&mut self) -> Result<(), Ending> {
-        let mut past = self.terms.permit.past(self.terms.next);
+    async fn wait_for_more(&self, outbox: &Outbox) -> Result<(), Ending> {
+        outbox.flush();
+        let mut past = self.permit.past(self.next);
         poll_fn(|cx| {
             self.poll_cut(cx)?;
-            // Also when there is nothing to flush this tells that the client is gone.
-            if let Poll::Ready(Err(_gone)) = self.sink.poll_flush_unpin(cx) {
-                return Poll::Ready(Err(Ending::Gone));
+            if let Poll::Ready(gone) = outbox.poll_gone(cx) {
+                return Poll::Ready(Err(gone.into()));
             }
             let end = ready!(Pin::new(&mut past).poll(cx));
             Poll::Ready(end.map(drop).map_err(|stopped| Refusal::from(stopped).into()))
@@ -133,7 +131,7 @@ impl Consuming {
     }
 
     fn poll_cut(&self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        match self.terms.session.poll_cut(cx) {
+        match self.session.poll_cut(cx) {
             Poll::Ready(cut) => Err(cut.into()),
             Poll::Pending => Ok(()),
         }

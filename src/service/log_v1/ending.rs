@@ -1,16 +1,12 @@
 //! How a stream ends, and the farewell to its client.
 
-use std::future::Future;
-use std::time::{Duration, Instant};
-
-use futures_util::{Sink, SinkExt as _};
-use grpcio::{RpcStatus, WriteFlags};
+use std::time::Duration;
 
 use crate::service::backend::Backend;
-use crate::service::message::Reply;
+use crate::service::inbox::Last;
+use crate::service::outbox::{Gone, Outbox};
 use crate::service::refusal::Refusal;
 use crate::service::session::Cut;
-use crate::service::wait::wait_until;
 
 /// How long a client may take to receive its stream's end; one that reads nothing is cut off then.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -32,40 +28,32 @@ impl From<Refusal> for Ending {
     }
 }
 
+impl From<Last> for Ending {
+    fn from(last: Last) -> Self {
+        match last {
+            Last::Done => Self::Done,
+            Last::Gone => Self::Gone,
+        }
+    }
+}
+
+impl From<Gone> for Ending {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
 impl From<Cut> for Ending {
     fn from(cut: Cut) -> Self {
         Self::Refused(cut.into())
     }
 }
 
-/// Sends what `sink` still holds and then the status that `ending` comes to, on this thread.
-///
-/// `fail` is the sink's own method of that name, which no trait has.
-pub(super) fn farewell<S, F>(
-    backend: &Backend,
-    mut sink: S,
-    ending: Ending,
-    fail: fn(S, RpcStatus) -> F,
-) where
-    S: Sink<(Reply, WriteFlags)> + Unpin,
-    F: Future,
-{
-    let goodbye = async move {
-        match ending {
-            // The sink must not be asked anything after it said that the client is gone.
-            Ending::Gone => {}
-            Ending::Done => {
-                if sink.flush().await.is_ok() {
-                    let _closed = sink.close().await;
-                }
-            }
-            Ending::Refused(refusal) => {
-                if sink.flush().await.is_ok() {
-                    let _failed = fail(sink, backend.status(&refusal)).await;
-                }
-            }
-        }
-    };
-    // Whatever is left after that is cancelled with the sink.
-    let _in_time = wait_until(goodbye, Instant::now() + FAREWELL);
+/// Sends what the outbox still holds and then the status that `ending` comes to.
+pub(super) fn farewell(backend: &Backend, outbox: Outbox, ending: Ending) {
+    match ending {
+        Ending::Gone => drop(outbox),
+        Ending::Done => outbox.finish(None, FAREWELL),
+        Ending::Refused(refusal) => outbox.finish(Some(backend.status(&refusal)), FAREWELL),
+    }
 }

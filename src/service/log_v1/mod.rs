@@ -34,8 +34,8 @@ static PRODUCE_STREAM: Method<Request, Reply> = method(methods::PRODUCE_STREAM, 
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
     ServiceBuilder::new()
-        .add_unary_handler(&PRODUCE, move |ctx, request, sink| {
-            produce::handle(&first, &ctx, request, sink);
+        .add_unary_handler(&PRODUCE, move |_, request, sink| {
+            produce::handle(&first, request, sink);
         })
         .add_unary_handler(&CONSUME, move |ctx, request, sink| {
             consume::handle(&second, &ctx, request, sink);

@@ -1,30 +1,26 @@
 //! `Produce`: appends one record and answers its offset once it is on disk.
 //!
 //! The handler appends on the poll thread, which takes a lock for memory operations only, and parks
-//! the reply; the flusher's wake-up sends it.
+//! the reply; the flusher sends it once the sync is done, which saves a lone caller a wake-up.
 
 use std::sync::Arc;
 
-use grpcio::{RpcContext, UnarySink};
+use grpcio::UnarySink;
 
 use super::{LOG, append, messages};
 use crate::log::Pending;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
+use crate::service::detach::detach;
 use crate::service::guard::Produce;
 use crate::service::limits::CallSlot;
 use crate::service::message::{Reply, Request};
 use crate::service::refusal::Refusal;
 
-pub(super) fn handle(
-    backend: &Arc<Backend>,
-    ctx: &RpcContext<'_>,
-    mut request: Request,
-    sink: UnarySink<Reply>,
-) {
+pub(super) fn handle(backend: &Arc<Backend>, mut request: Request, sink: UnarySink<Reply>) {
     let appended = begin(backend, &mut request);
     let backend = Arc::clone(backend);
-    ctx.spawn(async move {
+    detach(async move {
         let outcome = match appended {
             Ok((pending, slot)) => {
                 let offset = pending.base_offset();

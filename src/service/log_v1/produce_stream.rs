@@ -1,10 +1,11 @@
 //! `ProduceStream`: a record per request, one reply per request, in order, each once its record is
 //! on disk.
 //!
-//! A thread per stream drives two loops. One reads requests and appends them, as many as the window
+//! A thread per stream drives two loops. One takes requests and appends them, as many as the window
 //! holds; the other waits for the oldest to be durable and replies. The replies of one sync leave
-//! together. A request that fails ends the stream after all earlier ones are answered; the requests
-//! after it are not appended.
+//! together. Poll threads receive and send for it, so that neither costs it a wake-up each. A
+//! request that fails ends the stream after all earlier ones are answered; the requests after it
+//! are not appended.
 
 use std::convert::Infallible;
 use std::future::{Future as _, pending, poll_fn};
@@ -14,8 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_executor::block_on;
 use futures_util::future::{Either, select};
-use futures_util::{SinkExt as _, StreamExt as _};
-use grpcio::{DuplexSink, RequestStream, RpcContext, WriteFlags};
+use grpcio::{DuplexSink, RequestStream, RpcContext};
 
 use super::ending::{Ending, farewell};
 use super::window::{Next, Window};
@@ -25,8 +25,10 @@ use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
 use crate::service::guard::{Permit, Produce};
+use crate::service::inbox::Inbox;
 use crate::service::limits::StreamSlot;
 use crate::service::message::{Reply, Request};
+use crate::service::outbox::Outbox;
 use crate::service::refusal::{Limited, OverLimit, Refusal};
 use crate::service::session::Session;
 
@@ -88,17 +90,20 @@ fn refuse(
 impl Producing {
     /// Serves the stream to its end, on its own thread.
     fn serve(self) {
-        let Self { backend, mut requests, mut sink, terms } = self;
+        let Self { backend, requests, mut sink, terms } = self;
         sink.enhance_batch(true);
+        // Dropped any earlier than the status is out, the requests would cancel the call.
+        let inbox = Inbox::open(requests, Request::len);
+        let outbox = Outbox::open(sink, DuplexSink::fail);
         let window = Window::new(backend.limits());
         let ending = block_on(async {
-            let reading = pin!(read(&backend, &terms, &window, &mut requests));
-            let acknowledging = pin!(acknowledge(&window, &mut sink));
+            let reading = pin!(read(&backend, &terms, &window, &inbox));
+            let acknowledging = pin!(acknowledge(&window, &outbox));
             match select(reading, acknowledging).await {
                 Either::Right((ending, _)) => ending,
             }
         });
-        farewell(&backend, sink, ending, DuplexSink::fail);
+        farewell(&backend, outbox, ending);
     }
 }
 
@@ -107,9 +112,9 @@ async fn read(
     backend: &Backend,
     terms: &Terms,
     window: &Window,
-    requests: &mut RequestStream<Request>,
+    inbox: &Inbox<Request>,
 ) -> Infallible {
-    let Err(ending) = read_all(backend, terms, window, requests).await;
+    let Err(ending) = read_all(backend, terms, window, inbox).await;
     window.end(ending);
     // The other loop ends the stream when all that is in flight is answered.
     pending().await
@@ -119,17 +124,13 @@ async fn read_all(
     backend: &Backend,
     terms: &Terms,
     window: &Window,
-    requests: &mut RequestStream<Request>,
+    inbox: &Inbox<Request>,
 ) -> Result<Infallible, Ending> {
     loop {
         let mut request = poll_fn(|cx| {
             poll_cut(&terms.session, cx)?;
             ready!(window.poll_room(cx));
-            Poll::Ready(match ready!(requests.poll_next_unpin(cx)) {
-                Some(Ok(request)) => Ok(request),
-                Some(Err(_gone)) => Err(Ending::Gone),
-                None => Err(Ending::Done),
-            })
+            Poll::Ready(ready!(inbox.poll_next(cx)).map_err(Ending::from))
         })
         .await?;
         let payload = append::payload(&mut request, backend.limits())?;
@@ -162,27 +163,27 @@ async fn append_when_there_is_room(terms: &Terms, payload: &[u8]) -> Result<Pend
 }
 
 /// Replies to the batches of the window in their order, and returns how the stream ends.
-async fn acknowledge(window: &Window, sink: &mut DuplexSink<Reply>) -> Ending {
+async fn acknowledge(window: &Window, outbox: &Outbox) -> Ending {
+    let Err(ending) = acknowledge_all(window, outbox).await;
+    ending
+}
+
+async fn acknowledge_all(window: &Window, outbox: &Outbox) -> Result<Infallible, Ending> {
     loop {
         let next = poll_fn(|cx| {
+            ready!(outbox.poll_room(cx))?;
             if let Poll::Ready(next) = window.poll_next(cx) {
                 return Poll::Ready(Ok(next));
             }
-            // Nothing more to say for now: what was said goes out. Also when there is nothing to
-            // flush this tells that the client is gone.
-            ready!(sink.poll_flush_unpin(cx)).map_err(|_gone| Ending::Gone)?;
-            Poll::Pending
+            // Nothing more to say for now: what was said goes out.
+            outbox.flush();
+            outbox.poll_gone(cx).map(Err)
         })
-        .await;
-        let offset = match next {
-            Ok(Next::Acknowledged(offset)) => offset,
-            Ok(Next::Lost(error)) => return Ending::Refused(error.into()),
-            Ok(Next::Ended(ending)) | Err(ending) => return ending,
-        };
-        // Without a hint of its own each reply counts as one that is to go out with the next flush.
-        let reply = (messages::produce_response(offset), WriteFlags::default());
-        if sink.feed(reply).await.is_err() {
-            return Ending::Gone;
+        .await?;
+        match next {
+            Next::Acknowledged(offset) => outbox.push(messages::produce_response(offset)),
+            Next::Lost(error) => return Err(Refusal::from(error).into()),
+            Next::Ended(ending) => return Err(ending),
         }
     }
 }

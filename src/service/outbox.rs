@@ -1,0 +1,381 @@
+//! Replies on their way out of a stream.
+//!
+//! The stream's thread puts them in and goes on. They are sent by whoever is at hand: the first by
+//! that thread, each further one by the poll thread that finds the one before it sent. So a reply
+//! costs no change of threads.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_util::{Sink, SinkExt as _};
+use grpcio::{RpcStatus, WriteFlags};
+use parking_lot::Mutex;
+
+use super::detach::detach;
+use super::message::Reply;
+use super::wait::wait_until;
+
+/// What may wait to be sent, in bytes; beyond that the stream has to wait.
+const WAITING_BYTES_MAX: usize = 256 * 1024;
+/// What a waiting reply takes besides its bytes.
+const REPLY_BYTES: usize = 64;
+
+/// The client is gone: there is nobody to tell anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// The way out of one stream, for the one task that fills it. Dropping it cuts the client off.
+#[derive(Debug)]
+pub(crate) struct Outbox(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    steps: VecDeque<Step>,
+    bytes: usize,
+    /// Replies were put in since the last flush.
+    unflushed: bool,
+    cut_off: bool,
+    ended: bool,
+    sender: Option<Waker>,
+    /// The sender waits for a step.
+    sender_idle: bool,
+    /// The stream waits for room, or for the end.
+    owner: Option<Waker>,
+}
+
+/// What the sender is to do.
+#[derive(Debug)]
+enum Step {
+    Send(Reply),
+    Flush,
+    Close,
+    Fail(RpcStatus),
+}
+
+impl Outbox {
+    /// Sends into `sink`, whose own method `fail` is, which no trait has.
+    pub(crate) fn open<S, F>(sink: S, fail: fn(S, RpcStatus) -> F) -> Self
+    where
+        S: Sink<(Reply, WriteFlags)> + Unpin + Send + 'static,
+        F: Future + Send + 'static,
+    {
+        let shared = Arc::new(Shared::default());
+        let outbox = Self(Arc::clone(&shared));
+        detach(async move {
+            {
+                let mut sending = pin!(send(&shared, sink, fail));
+                poll_fn(|cx| match shared.poll_cut_off(cx) {
+                    // The sink goes, and the call with it.
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => sending.as_mut().poll(cx),
+                })
+                .await;
+            }
+            shared.end();
+        });
+        outbox
+    }
+
+    /// Waits until another reply may be put in.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let state = &mut *self.0.state.lock();
+        if state.ended {
+            return Poll::Ready(Err(Gone));
+        }
+        if state.bytes < WAITING_BYTES_MAX {
+            return Poll::Ready(Ok(()));
+        }
+        state.owner = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits until the client is gone.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<Gone> {
+        let state = &mut *self.0.state.lock();
+        if state.ended {
+            return Poll::Ready(Gone);
+        }
+        state.owner = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Puts in a reply, which may be held back until the next `flush`.
+    pub(crate) fn push(&self, reply: Reply) {
+        self.add(Step::Send(reply));
+    }
+
+    /// Has all go out that was put in.
+    pub(crate) fn flush(&self) {
+        let unflushed = std::mem::take(&mut self.0.state.lock().unflushed);
+        if unflushed {
+            self.add(Step::Flush);
+        }
+    }
+
+    /// Sends what is left and then the end: a failure, or that all went well. Blocks until that is
+    /// out or `patience` has passed, when the client is cut off.
+    pub(crate) fn finish(self, failure: Option<RpcStatus>, patience: Duration) {
+        self.flush();
+        self.add(failure.map_or(Step::Close, Step::Fail));
+        let _in_time = wait_until(poll_fn(|cx| self.poll_gone(cx)), Instant::now() + patience);
+    }
+
+    fn add(&self, step: Step) {
+        let sender = {
+            let state = &mut *self.0.state.lock();
+            state.unflushed |= matches!(step, Step::Send(_));
+            state.bytes += step.bytes();
+            state.steps.push_back(step);
+            if std::mem::take(&mut state.sender_idle) { state.sender.take() } else { None }
+        };
+        wake(sender);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let sender = {
+            let state = &mut *self.0.state.lock();
+            state.cut_off = true;
+            state.sender.take()
+        };
+        wake(sender);
+    }
+}
+
+impl Shared {
+    fn poll_cut_off(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &mut *self.state.lock();
+        if state.cut_off {
+            return Poll::Ready(());
+        }
+        state.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits for the next step.
+    fn poll_step<S>(&self, cx: &mut Context<'_>, sink: &mut S) -> Poll<Result<Step, Gone>>
+    where
+        S: Sink<(Reply, WriteFlags)> + Unpin,
+    {
+        let (step, owner) = {
+            let state = &mut *self.state.lock();
+            let step = state.steps.pop_front();
+            state.sender_idle = step.is_none();
+            state.bytes -= step.as_ref().map_or(0, Step::bytes);
+            // Not for each reply: once there is room for many.
+            let roomy = state.bytes <= WAITING_BYTES_MAX / 2;
+            (step, if roomy { state.owner.take() } else { None })
+        };
+        wake(owner);
+        match step {
+            Some(step) => Poll::Ready(Ok(step)),
+            // A sink that has nothing to do tells that the client is gone.
+            None => match sink.poll_ready_unpin(cx) {
+                Poll::Ready(Err(_gone)) => Poll::Ready(Err(Gone)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn end(&self) {
+        let owner = {
+            let state = &mut *self.state.lock();
+            state.ended = true;
+            state.steps.clear();
+            state.owner.take()
+        };
+        wake(owner);
+    }
+}
+
+impl Step {
+    fn bytes(&self) -> usize {
+        if let Self::Send(reply) = self { reply.len() + REPLY_BYTES } else { 0 }
+    }
+}
+
+/// Takes steps to the end. After an error the sink must not be asked anything.
+async fn send<S, F>(shared: &Shared, mut sink: S, fail: fn(S, RpcStatus) -> F)
+where
+    S: Sink<(Reply, WriteFlags)> + Unpin,
+    F: Future,
+{
+    loop {
+        let taken = match poll_fn(|cx| shared.poll_step(cx, &mut sink)).await {
+            // Without a hint of its own each reply counts as one to go out with the next flush.
+            Ok(Step::Send(reply)) => sink.feed((reply, WriteFlags::default())).await,
+            Ok(Step::Flush) => sink.flush().await,
+            Ok(Step::Close) => {
+                let _closed = sink.close().await;
+                return;
+            }
+            Ok(Step::Fail(status)) => {
+                let _failed = fail(sink, status).await;
+                return;
+            }
+            Err(Gone) => return,
+        };
+        if taken.is_err() {
+            return;
+        }
+    }
+}
+
+/// Nobody is woken under the lock: the sender is polled where it is woken.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// What a client got, and how it behaves.
+    #[derive(Clone, Debug, Default)]
+    struct Client {
+        got: Arc<Mutex<Vec<String>>>,
+        is_stuck: Arc<AtomicBool>,
+        is_gone: Arc<AtomicBool>,
+        waker: Arc<Mutex<Option<Waker>>>,
+    }
+
+    impl Client {
+        fn open(&self) -> Outbox {
+            Outbox::open(self.clone(), |client, status: RpcStatus| {
+                client.note(status.message());
+                ready(())
+            })
+        }
+
+        fn note(&self, what: &str) {
+            self.got.lock().push(what.to_owned());
+        }
+
+        fn got(&self) -> String {
+            self.got.lock().join(" ")
+        }
+
+        fn set(&self, what: &AtomicBool, now: bool) {
+            what.store(now, Ordering::SeqCst);
+            let waker = self.waker.lock().take();
+            wake(waker);
+        }
+
+        fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+            *self.waker.lock() = Some(cx.waker().clone());
+            if self.is_gone.load(Ordering::SeqCst) {
+                return Poll::Ready(Err(Gone));
+            }
+            if self.is_stuck.load(Ordering::SeqCst) { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+    }
+
+    impl Sink<(Reply, WriteFlags)> for Client {
+        type Error = Gone;
+
+        fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+            self.poll(cx)
+        }
+
+        fn start_send(self: Pin<&mut Self>, (reply, _): (Reply, WriteFlags)) -> Result<(), Gone> {
+            let first = reply.as_bytes().first().copied().unwrap_or_default();
+            self.note(&first.to_string());
+            Ok(())
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+            self.poll(cx).map_ok(|()| self.note("flushed"))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+            self.poll(cx).map_ok(|()| self.note("closed"))
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn reply(first: u8, bytes: usize) -> Reply {
+        let mut message = vec![0; bytes];
+        message[0] = first;
+        Reply::new(message)
+    }
+
+    fn room(outbox: &Outbox) -> Poll<Result<(), Gone>> {
+        outbox.poll_room(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn replies_go_out_in_order_and_are_flushed_once() {
+        let client = Client::default();
+        let outbox = client.open();
+        outbox.push(reply(1, 1));
+        outbox.push(reply(2, 1));
+        assert_eq!(client.got(), "1 2");
+        outbox.flush();
+        outbox.flush();
+        assert_eq!(client.got(), "1 2 flushed");
+    }
+
+    #[test]
+    fn the_end_comes_after_what_is_left() {
+        let client = Client::default();
+        let outbox = client.open();
+        outbox.push(reply(1, 1));
+        outbox.finish(None, PATIENCE);
+        assert_eq!(client.got(), "1 flushed closed");
+        let outbox = client.open();
+        outbox.push(reply(2, 1));
+        let failure = RpcStatus::with_message(grpcio::RpcStatusCode::ABORTED, "failed".to_owned());
+        outbox.finish(Some(failure), PATIENCE);
+        assert_eq!(client.got(), "1 flushed closed 2 flushed failed");
+    }
+
+    #[test]
+    fn a_stuck_client_fills_the_room_and_is_cut_off_in_the_end() {
+        let client = Client::default();
+        client.set(&client.is_stuck, true);
+        let outbox = client.open();
+        // The sender holds the first.
+        for first in 0..=2 {
+            assert_eq!(room(&outbox), Poll::Ready(Ok(())));
+            outbox.push(reply(first, WAITING_BYTES_MAX / 2));
+        }
+        assert_eq!(room(&outbox), Poll::Pending);
+        client.set(&client.is_stuck, false);
+        assert_eq!(client.got(), "0 1 2");
+        assert_eq!(room(&outbox), Poll::Ready(Ok(())));
+        client.set(&client.is_stuck, true);
+        outbox.push(reply(3, 1));
+        outbox.finish(None, Duration::from_millis(1));
+        assert_eq!(client.got(), "0 1 2");
+        assert_eq!(Arc::strong_count(&client.got), 1, "the sink is dropped");
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_noticed_while_nothing_is_sent() {
+        let client = Client::default();
+        let outbox = client.open();
+        client.set(&client.is_gone, true);
+        assert_eq!(room(&outbox), Poll::Ready(Err(Gone)));
+        let gone = outbox.poll_gone(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(gone, Poll::Ready(Gone));
+        outbox.finish(None, PATIENCE);
+        assert_eq!(client.got(), "");
+    }
+}
