@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
-use futures_util::{SinkExt as _, StreamExt as _, future};
+use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{
     Channel, ChannelBuilder, ChannelCredentialsBuilder, EnvBuilder, Environment, WriteFlags,
 };
@@ -175,18 +175,21 @@ fn unary(certificates: &Certificates, port: u16, log: &Log) {
             }
         });
         let began = Instant::now();
-        let callers = (0..CALLERS).map(|n| {
-            let client = clients[n % clients.len()].clone();
-            async move {
+        let (tell, told) = std::sync::mpsc::channel();
+        for caller in 0..CALLERS {
+            let client = &clients[caller % clients.len()];
+            let (calling, tell) = (client.clone(), tell.clone());
+            client.spawn(async move {
                 let mut calls = 0_u64;
                 while began.elapsed() < ROUND * 2 {
-                    client.produce_async(&request()).unwrap().await.unwrap();
+                    calling.produce_async(&request()).unwrap().await.unwrap();
                     calls += 1;
                 }
-                calls
-            }
-        });
-        let calls: u64 = block_on(future::join_all(callers)).into_iter().sum();
+                tell.send(calls).unwrap();
+            });
+        }
+        drop(tell);
+        let calls: u64 = told.iter().sum();
         let elapsed = began.elapsed();
         done.store(true, Ordering::Relaxed);
         clients[0].produce(&request()).unwrap();
