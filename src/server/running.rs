@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials};
@@ -26,9 +27,14 @@ use crate::tls::Credentials;
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
 /// one by one.
 const QUEUED_CALLS: usize = 128;
-/// How long calls may take to end by themselves when the server stops.
-const GRACE: Duration = Duration::from_millis(2500);
-/// How long they may take after they were cancelled.
+/// How long calls may take to end by themselves when the server stops, how often that is looked at,
+/// and how long their answers may take to arrive.
+const GRACE: Duration = Duration::from_millis(2000);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const ARRIVING: Duration = Duration::from_millis(200);
+/// How long connections without calls may take to be closed by both sides.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How long calls may take after they were cancelled.
 const CANCELLED: Duration = Duration::from_millis(500);
 /// How long the streams' threads may take after that.
 const LEAVING: Duration = Duration::from_millis(1000);
@@ -112,16 +118,18 @@ impl Server {
         }
     }
 
-    /// Stops: takes no more connections and calls, tells open streams that the server is not
-    /// available any more, lets calls end, cancels what does not, and waits for the threads.
-    /// Returns within 4 s, after which the logs can be closed. Not to be called on a poll thread.
+    /// Stops: refuses calls and tells open streams that the server is not available any more, lets
+    /// what was taken be answered, closes the connections, cancels what does not end, and waits for
+    /// the threads. Returns within 4 s, after which the logs can be closed. Not to be called on a
+    /// poll thread.
     pub fn shutdown(mut self) -> Stopped {
-        let mut ended = self.core.shutdown();
-        // Told after the listener is gone: a client that comes back at once goes elsewhere.
         self.backend.guard.stop();
-        let mut calls_cancelled = false;
-        if wait_until(&mut ended, Instant::now() + GRACE).is_none() {
-            calls_cancelled = true;
+        // Before the transport: it closes a connection with its last call, and a client that was
+        // still sending then finds it broken and forgets the answers it has not read.
+        let calls_cancelled = !self.calls_end_by(Instant::now() + GRACE);
+        let mut ended = self.core.shutdown();
+        let goodbye = if calls_cancelled { Duration::ZERO } else { GOODBYE };
+        if wait_until(&mut ended, Instant::now() + goodbye).is_none() {
             self.core.cancel_all_calls();
             // What is not over then is over when the transport is dropped.
             let _ended = wait_until(&mut ended, Instant::now() + CANCELLED);
@@ -129,6 +137,23 @@ impl Server {
         self.backend.reads.close();
         let threads_left = self.backend.crew.wait_until(Instant::now() + LEAVING);
         Stopped { calls_cancelled, threads_left }
+    }
+
+    /// Waits until no call is open and the last answers have had time to arrive; `false` if some
+    /// still are at the deadline.
+    fn calls_end_by(&self, deadline: Instant) -> bool {
+        let mut was_idle = true;
+        while !self.backend.occupancy.is_idle() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            was_idle = false;
+            thread::sleep(LOOK_EVERY);
+        }
+        if !was_idle {
+            thread::sleep(ARRIVING);
+        }
+        true
     }
 }
 

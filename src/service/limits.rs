@@ -96,6 +96,12 @@ impl Occupancy {
         &self.limits
     }
 
+    /// Whether nothing goes on. What was answered last may still be on its way to the client.
+    pub(crate) fn is_idle(&self) -> bool {
+        let taken = self.taken.lock();
+        taken.streams == 0 && taken.calls == 0
+    }
+
     /// Takes a slot for a unary call of `subject`.
     pub(crate) fn call(self: &Arc<Self>, subject: &Subject) -> Result<CallSlot, OverLimit> {
         let taken = &mut *self.taken.lock();

@@ -21,7 +21,7 @@ fn on(disk: &Arc<SimDisk>) -> World {
 }
 
 #[test]
-fn a_full_disk_is_resource_exhausted_and_reads_go_on() {
+fn r11_a_full_disk_is_resource_exhausted_and_reads_go_on() {
     let disk = Arc::new(SimDisk::new());
     let world = on(&disk);
     let client = world.client("root");
@@ -40,7 +40,7 @@ fn a_full_disk_is_resource_exhausted_and_reads_go_on() {
 }
 
 #[test]
-fn a_failed_sync_is_unavailable_with_an_unknown_outcome() {
+fn r3_r12_a_failed_sync_is_unavailable_with_an_unknown_outcome() {
     let disk = Arc::new(SimDisk::new());
     let world = on(&disk);
     let client = world.client("root");

@@ -1,5 +1,7 @@
 //! Starts and stops.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +57,7 @@ fn an_address_that_is_not_ours_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_stop_tells_parked_streams_and_is_quick() {
+fn r17_a_stop_tells_parked_streams_and_is_quick() {
     let mut world = World::new();
     let client = world.client("root");
     client.produce_opt(&record("x"), in_time()).unwrap();
@@ -84,7 +86,20 @@ fn a_stop_tells_parked_streams_and_is_quick() {
 }
 
 #[test]
-fn a_stop_answers_what_was_taken_before_it_ends_a_produce_stream() {
+fn a_stop_does_not_wait_for_a_client_that_only_holds_a_connection() {
+    let world = World::new();
+    let server = Server::start(plaintext(0), Arc::clone(&world.logs)).unwrap();
+    let mut silent = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    // HTTP/2's greeting and empty settings; whatever the server then asks is not answered.
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    silent.read_exact(&mut [0; 9]).unwrap();
+    let began = Instant::now();
+    assert_eq!(server.shutdown(), CLEAN);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn r17_a_stop_answers_what_was_taken_before_it_ends_a_produce_stream() {
     const RECORDS: u64 = 2000;
     let mut world = World::new();
     let (mut sink, replies, _client) = Producer::open(&world.client("root")).split();
@@ -112,7 +127,7 @@ fn a_stop_answers_what_was_taken_before_it_ends_a_produce_stream() {
 }
 
 #[test]
-fn a_stop_waits_neither_for_a_client_that_does_not_read_nor_for_a_disk() {
+fn r17_a_stop_waits_neither_for_a_client_that_does_not_read_nor_for_a_disk() {
     // Nothing becomes durable before somebody does the work.
     let storage = Options { flushers: 0, min_free_bytes: 0, ..Options::default() };
     let mut world = World::of(Plan { storage, ..Plan::default() });

@@ -32,7 +32,7 @@ fn value_of(stream: u64, n: u64) -> String {
 }
 
 #[test]
-fn a_produce_stream_answers_every_request_in_order() {
+fn r13_a_produce_stream_answers_every_request_in_order() {
     const RECORDS: u64 = 10_000;
     let world = World::new();
     let client = world.client("root");
@@ -94,7 +94,7 @@ fn concurrent_streams_keep_their_own_order() {
 }
 
 #[test]
-fn a_consume_stream_waits_at_the_tail_and_goes_on() {
+fn r2_a_consume_stream_waits_at_the_tail_and_goes_on() {
     let world = World::new();
     let client = world.client("root");
     // The end of an empty log is where its first record will be.
