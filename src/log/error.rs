@@ -139,6 +139,14 @@ pub enum AppendError {
         /// Bytes that appends leave free.
         reserve_bytes: u64,
     },
+    /// The log does not end where the batch was to go.
+    #[error("the log ends at offset {end}, and the batch was to go to offset {expected}")]
+    NotAtEnd {
+        /// The offset that the batch was to get.
+        expected: Offset,
+        /// The offset that it would have got. It may not be durable yet: see `Log::settled`.
+        end: Offset,
+    },
     /// Acknowledged records in the unsealed tail are damaged: the log takes no appends.
     #[error("the log's tail is damaged; it takes no appends until it is repaired")]
     Damaged,

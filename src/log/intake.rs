@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::AppendError;
 use super::frame::FrameHeader;
-use super::group::Group;
+use super::group::{Group, Pending};
 use super::offset::{Durability, Offset};
 use super::width::wide;
 
@@ -88,6 +88,8 @@ pub(crate) struct Intake {
     pub(crate) timer_set: bool,
     frames: Frames,
     group: Arc<Group>,
+    /// The group of the batch that was pushed last.
+    last_group: Arc<Group>,
 }
 
 impl Intake {
@@ -103,6 +105,7 @@ impl Intake {
             timer_set: false,
             frames: Frames::default(),
             group: Arc::default(),
+            last_group: Self::nothing_in_flight(),
         }
     }
 
@@ -121,7 +124,23 @@ impl Intake {
         let (bytes, next) = (header.frame_bytes(), self.next);
         self.frames.spans.push(Span { bytes, next, append_time_us: self.last_time_us });
         self.pending_bytes += wide(bytes);
+        if !Arc::ptr_eq(&self.last_group, &self.group) {
+            self.last_group = Arc::clone(&self.group);
+        }
         (header, Arc::clone(&self.group))
+    }
+
+    /// Waits until all below `end`, which was the end, is durable or lost.
+    pub(crate) fn settled(&self, end: Offset) -> Pending {
+        let group = Arc::clone(&self.last_group);
+        Pending::new(group, Durability::Synced, (end, end), self.last_time_us)
+    }
+
+    /// What was found at the start is durable.
+    fn nothing_in_flight() -> Arc<Group> {
+        let group = Group::default();
+        drop(group.durable());
+        Arc::new(group)
     }
 
     /// Takes what there is, leaving `spare` to be filled.

@@ -10,6 +10,7 @@
 
 mod basics;
 mod casbin;
+mod conditional;
 mod crash;
 mod damage;
 mod format;

@@ -137,6 +137,45 @@ impl Log {
         records: NonZeroU32,
         durability: Durability,
     ) -> Result<Pending, AppendError> {
+        self.append_when(payload, records, durability, None)
+    }
+
+    /// As `append`, if the batch's first record gets the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// As `append`, and `NotAtEnd` if it would get another. To tell the caller that end before it
+    /// is durable would tell of records that may be lost: wait for `settled` first.
+    pub fn append_at(
+        self: &Arc<Self>,
+        expected: Offset,
+        payload: &[u8],
+        records: NonZeroU32,
+        durability: Durability,
+    ) -> Result<Pending, AppendError> {
+        self.append_when(payload, records, durability, Some(expected))
+    }
+
+    /// Waits until all below `end`, which an append met as the log's end, is durable or lost, and
+    /// has it synced soon.
+    pub fn settled(self: &Arc<Self>, end: Offset) -> Pending {
+        let (pending, calls) = {
+            let mut intake = self.intake.lock();
+            let pending = intake.settled(end);
+            let in_flight = intake.pending_bytes > 0;
+            (pending, in_flight.then(|| intake.call_for(Durability::Synced)))
+        };
+        calls.into_iter().for_each(|calls| self.call(calls));
+        pending
+    }
+
+    fn append_when(
+        self: &Arc<Self>,
+        payload: &[u8],
+        records: NonZeroU32,
+        durability: Durability,
+        expected: Option<Offset>,
+    ) -> Result<Pending, AppendError> {
         let limit = self.settings.batch_bytes_max;
         let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
         let Some(payload_bytes) = payload_bytes else {
@@ -153,6 +192,9 @@ impl Log {
         let now_us = self.engine.clock.now_us();
         let mut intake = self.intake.lock();
         self.admit(&intake, header.frame_bytes())?;
+        if let Some(expected) = expected.filter(|expected| *expected != intake.next) {
+            return Err(AppendError::NotAtEnd { expected, end: intake.next });
+        }
         let (header, group) = intake.push(header, payload, now_us);
         let calls = intake.call_for(durability);
         // Waking a thread is a system call, so it comes after the lock.

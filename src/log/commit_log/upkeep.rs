@@ -102,7 +102,7 @@ impl Log {
             return;
         };
         if writer.rest(IDLE) {
-            // Bound, so that the memory is given back after the lock.
+            // Bound, so that the memory is given back after the intake's lock.
             let _unused = self.intake.lock().take_unused();
         }
         if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {

@@ -1,0 +1,86 @@
+//! Appends that are taken only at an expected end.
+
+use std::num::NonZeroU32;
+use std::task::Poll;
+
+use varve::log::{AckError, AppendError, Durability, Offset};
+
+use crate::rig::{Batch, Rig, poll};
+
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+/// Tries to append at `expected`, and returns the end that was met instead.
+fn end_met(rig: &Rig, expected: u64) -> Offset {
+    let expected = Offset::new(expected);
+    match rig.log.append_at(expected, b"x", ONE, Durability::Synced) {
+        Err(AppendError::NotAtEnd { expected: told, end }) => {
+            assert_eq!(told, expected);
+            end
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_batch_is_taken_at_the_end_alone() {
+    let rig = Rig::new();
+    for n in 0..5 {
+        let batch = Batch::of(n);
+        let end = rig.log.bounds().end;
+        let pending =
+            rig.log.append_at(end, &batch.payload, batch.records, Durability::Synced).unwrap();
+        assert_eq!(pending.base_offset(), end);
+        rig.logs.work();
+        assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Synced)));
+        let end = rig.log.bounds().end.get();
+        for other in [0, end - 1, end + 1, u64::MAX] {
+            assert_eq!(end_met(&rig, other).get(), end);
+        }
+    }
+    let rig = rig.reopen();
+    let end = rig.log.bounds().end;
+    assert_eq!(end_met(&rig, 0), end);
+    assert_eq!(poll(rig.log.settled(end)), Poll::Ready(Ok(Durability::Synced)));
+}
+
+/// Two appends at the same end: one is taken, whether or not it is durable yet.
+#[test]
+fn of_two_at_the_same_end_one_is_taken() {
+    let rig = Rig::new();
+    let end = Offset::ZERO;
+    let _first = rig.log.append_at(end, b"x", ONE, Durability::Buffered).unwrap();
+    assert_eq!(end_met(&rig, 0).get(), 1);
+}
+
+#[test]
+fn r2_r3_the_end_that_was_met_is_told_once_it_is_durable() {
+    for level in [Durability::Buffered, Durability::Written, Durability::Synced] {
+        let rig = Rig::new();
+        let _other = rig.log.append(b"x", ONE, level).unwrap();
+        let end = end_met(&rig, 0);
+        let mut settled = rig.log.settled(end);
+        assert_eq!(poll(&mut settled), Poll::Pending, "{level:?}");
+        assert_eq!(rig.log.bounds().end, Offset::ZERO);
+        // No delay of a sync passes here: to ask for the end is to ask for a sync.
+        rig.logs.work();
+        assert_eq!(poll(&mut settled), Poll::Ready(Ok(Durability::Synced)), "{level:?}");
+        assert_eq!(rig.log.bounds().end, end);
+    }
+}
+
+#[test]
+fn r3_r11_an_end_that_is_lost_on_a_full_disk_is_not_told() {
+    let rig = Rig::new();
+    let kept = rig.fill(2);
+    rig.disk.set_capacity(Some(0));
+    let before = rig.log.bounds().end;
+    let large = vec![7; 8192];
+    let _lost = rig.log.append(&large, ONE, Durability::Synced).unwrap();
+    let end = end_met(&rig, 0);
+    let mut settled = rig.log.settled(end);
+    rig.logs.work();
+    assert_eq!(poll(&mut settled), Poll::Ready(Err(AckError::NoSpace)));
+    assert_eq!(rig.log.bounds().end, before);
+    assert_eq!(rig.read_all(), kept);
+    assert_eq!(poll(rig.log.settled(before)), Poll::Ready(Ok(Durability::Synced)));
+}
