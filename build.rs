@@ -22,15 +22,17 @@ mod generate {
     use protobuf2::Message as _;
 
     /// Every proto of the project, by its path below `proto/`.
-    const PROTOS: [&str; 5] = [
+    const PROTOS: [&str; 6] = [
         "log/v1/log.proto",
         "varve/v1/record.proto",
+        "varve/v1/log_service.proto",
         "grpc/health/v1/health.proto",
         "google/rpc/status.proto",
         "google/rpc/error_details.proto",
     ];
     /// Those of them that declare a service.
-    const SERVICES: [&str; 2] = ["log/v1/log.proto", "grpc/health/v1/health.proto"];
+    const SERVICES: [&str; 3] =
+        ["log/v1/log.proto", "varve/v1/log_service.proto", "grpc/health/v1/health.proto"];
 
     pub(crate) fn all() -> Result<(), Box<dyn Error>> {
         let out = PathBuf::from(env::var("OUT_DIR")?).join("pb");

@@ -99,6 +99,7 @@ fn appends(root: &Path, batch: usize, level: Durability, window: usize) {
     let done = AtomicBool::new(false);
     let rate = std::thread::scope(|scope| {
         scope.spawn(|| trim_until(&log, &done));
+        let _done = Done(&done);
         let rate = median(|| {
             loop {
                 match log.append(&payload, records, level) {
@@ -120,11 +121,19 @@ fn appends(root: &Path, batch: usize, level: Durability, window: usize) {
         waiting.into_iter().for_each(|pending| {
             let _done = block_on(pending);
         });
-        done.store(true, Ordering::Relaxed);
         rate
     });
     println!("batches of {batch:>4}, {level:?}: {:.2} M records/s", rate / 1e6);
     logs.close().unwrap();
+}
+
+/// Ends the trimming, also if something panics.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn trim_until(log: &Arc<Log>, done: &AtomicBool) {

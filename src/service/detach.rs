@@ -1,8 +1,9 @@
 //! Runs a future to its end without a thread of its own.
 //!
 //! It is polled on the caller's thread first and then on whichever thread wakes it: the poll thread
-//! when an operation of the C core is done, a flusher when a batch is durable. So there is no
-//! executor to schedule and no thread to park.
+//! when an operation of the C core is done, a flusher when a batch is durable, a stream's thread
+//! that fills its outbox or empties its inbox. So there is no executor to schedule and no thread to
+//! park.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -13,8 +13,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a stream ends.
 #[derive(Debug)]
-pub(super) enum Ending {
-    /// The client said that it was done, and all its answers are on their way.
+pub(crate) enum Ending {
+    /// The client said that it was done, and all its answers are in the outbox.
     Done,
     /// The client is gone: there is nobody to tell anything.
     Gone,
@@ -50,7 +50,7 @@ impl From<Cut> for Ending {
 }
 
 /// Sends what the outbox still holds and then the status that `ending` comes to.
-pub(super) fn farewell(backend: &Backend, outbox: Outbox, ending: Ending) {
+pub(crate) fn farewell(backend: &Backend, outbox: Outbox, ending: Ending) {
     match ending {
         Ending::Gone => drop(outbox),
         Ending::Done => outbox.finish(None, FAREWELL),

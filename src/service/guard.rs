@@ -147,8 +147,17 @@ impl Permit<Produce> {
         payload: &[u8],
         records: NonZeroU32,
         durability: Durability,
+        expected: Option<Offset>,
     ) -> Result<Pending, AppendError> {
-        self.log.append(payload, records, durability)
+        match expected {
+            Some(expected) => self.log.append_at(expected, payload, records, durability),
+            None => self.log.append(payload, records, durability),
+        }
+    }
+
+    /// Resolves when all below `end`, which an append met as the log's end, is durable or lost.
+    pub(crate) fn settled(&self, end: Offset) -> Pending {
+        self.log.settled(end)
     }
 
     /// The end of what is durable.

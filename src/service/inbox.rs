@@ -16,8 +16,9 @@ use super::detach::detach;
 /// What may wait to be handled, in bytes; beyond that nothing is received, which the client feels
 /// as flow control.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
-/// What a waiting request takes besides its bytes.
-const REQUEST_BYTES: usize = 256;
+/// What a waiting request takes besides its bytes: it can hold on to a whole buffer of the
+/// transport's, of 8 KiB under TLS.
+const REQUEST_BYTES: usize = 8 * 1024;
 
 /// Why there are no more requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,9 @@ struct State<T> {
     bytes: usize,
     last: Option<Last>,
     closed: bool,
+    /// Whoever receives, and whether that waits for room.
     receiver: Option<Waker>,
+    receiver_wants_room: bool,
     owner: Option<Waker>,
 }
 
@@ -57,6 +60,7 @@ impl<T: Send + 'static> Inbox<T> {
             last: None,
             closed: false,
             receiver: None,
+            receiver_wants_room: false,
             owner: None,
         };
         let shared = Arc::new(Shared { bytes_of, state: Mutex::new(state) });
@@ -75,7 +79,8 @@ impl<T: Send + 'static> Inbox<T> {
             state.bytes -= self.0.cost(&request);
             // Not for each request: once there is room for many.
             let roomy = state.bytes <= WAITING_BYTES_MAX / 2;
-            (request, if roomy { state.receiver.take() } else { None })
+            let wanted = roomy && std::mem::take(&mut state.receiver_wants_room);
+            (request, if wanted { state.receiver.take() } else { None })
         };
         wake(receiver);
         Poll::Ready(Ok(request))
@@ -98,14 +103,24 @@ impl<T> Shared<T> {
         (self.bytes_of)(request) + REQUEST_BYTES
     }
 
-    /// Waits for room; `false` if no more is wanted.
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        let state = &mut *self.state.lock();
-        if state.closed || state.bytes < WAITING_BYTES_MAX {
-            return Poll::Ready(!state.closed);
+    /// Waits for room and then for the next of `requests`; `None` once no more is wanted.
+    fn poll_receive<S: Stream + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        requests: &mut S,
+    ) -> Poll<Option<Option<S::Item>>> {
+        {
+            let state = &mut *self.state.lock();
+            if state.closed {
+                return Poll::Ready(None);
+            }
+            state.receiver = Some(cx.waker().clone());
+            state.receiver_wants_room = state.bytes >= WAITING_BYTES_MAX;
+            if state.receiver_wants_room {
+                return Poll::Pending;
+            }
         }
-        state.receiver = Some(cx.waker().clone());
-        Poll::Pending
+        requests.poll_next_unpin(cx).map(Some)
     }
 
     fn put(&self, request: T) {
@@ -132,8 +147,8 @@ async fn receive<T, E>(
     shared: Arc<Shared<T>>,
     mut requests: impl Stream<Item = Result<T, E>> + Unpin,
 ) {
-    while poll_fn(|cx| shared.poll_room(cx)).await {
-        match requests.next().await {
+    while let Some(received) = poll_fn(|cx| shared.poll_receive(cx, &mut requests)).await {
+        match received {
             Some(Ok(request)) => shared.put(request),
             Some(Err(_gone)) => return shared.end(Last::Gone),
             None => return shared.end(Last::Done),
@@ -201,6 +216,21 @@ mod tests {
             assert!(next(&inbox).is_ready());
         }
         assert!(received.load(Ordering::SeqCst) > ahead);
+    }
+
+    /// Dropped, the stream of requests cancels a call that has not ended.
+    #[test]
+    fn a_dropped_inbox_drops_the_stream_it_waits_for() {
+        let waited_for = Arc::new(());
+        let held = Arc::clone(&waited_for);
+        let requests = stream::poll_fn(move |_| {
+            let _held = &held;
+            Poll::<Option<Result<usize, ()>>>::Pending
+        });
+        let inbox = Inbox::open(requests, |size| *size);
+        assert_eq!(Arc::strong_count(&waited_for), 2);
+        drop(inbox);
+        assert_eq!(Arc::strong_count(&waited_for), 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::refusal::{Limited, OverLimit};
+use super::refusal::{BadRequest, Limited, OverLimit};
 use crate::tls::Subject;
 
 /// How much may go on at once.
@@ -28,7 +28,8 @@ pub struct Limits {
     pub calls_max: usize,
     /// Unary reads that may wait for a reading thread.
     pub queued_reads_max: usize,
-    /// Batches that a produce stream has appended and not yet acknowledged; beyond, it is not read.
+    /// Batches that a produce stream has appended and not yet acknowledged; beyond, it is read only
+    /// some 32 requests ahead.
     pub stream_unacknowledged_max: usize,
     /// The bytes of those batches.
     pub stream_unacknowledged_bytes_max: usize,
@@ -53,6 +54,21 @@ impl Default for Limits {
             message_bytes_max: 4 << 20,
         }
     }
+}
+
+impl Limits {
+    /// Whether a record of so many bytes is taken; `field` is what holds it in the request.
+    pub(crate) fn admit_record(&self, field: &'static str, bytes: usize) -> Result<(), BadRequest> {
+        if bytes <= self.record_bytes_max {
+            return Ok(());
+        }
+        let (bytes, limit) = (wide(bytes), wide(self.record_bytes_max));
+        Err(BadRequest::RecordTooLarge { field, bytes, limit })
+    }
+}
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// What goes on. All calls may run concurrently.

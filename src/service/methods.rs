@@ -18,14 +18,18 @@ pub(crate) const PRODUCE: &str = "/log.v1.Log/Produce";
 pub(crate) const CONSUME: &str = "/log.v1.Log/Consume";
 pub(crate) const CONSUME_STREAM: &str = "/log.v1.Log/ConsumeStream";
 pub(crate) const PRODUCE_STREAM: &str = "/log.v1.Log/ProduceStream";
+pub(crate) const PRODUCE_BATCH: &str = "/varve.v1.Log/Produce";
+pub(crate) const PRODUCE_BATCHES: &str = "/varve.v1.Log/ProduceStream";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 6] = [
+const METHODS: [(&str, Need); 8] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
     (PRODUCE_STREAM, Need::Permission(Action::Produce)),
+    (PRODUCE_BATCH, Need::Permission(Action::Produce)),
+    (PRODUCE_BATCHES, Need::Permission(Action::Produce)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),
 ];
@@ -59,6 +63,7 @@ mod tests {
             proto::log::file_descriptor(),
             proto::health::file_descriptor(),
             proto::record::file_descriptor(),
+            proto::log_service::file_descriptor(),
             proto::status::file_descriptor(),
             proto::error_details::file_descriptor(),
         ];

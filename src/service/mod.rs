@@ -7,7 +7,8 @@
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
 //! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads`, `inbox`, `outbox`
-//! (means), `backend` (what the services share), then the services `log_v1` and `health`.
+//! (means), `backend` (what the services share), `ending` and `producing` (what interfaces have in
+//! common), then the services `log_v1`, `varve_v1` and `health`.
 
 mod audit;
 pub(crate) mod backend;
@@ -16,6 +17,7 @@ pub(crate) mod checker;
 mod crew;
 mod detach;
 mod details;
+mod ending;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod identity;
@@ -25,11 +27,13 @@ pub(crate) mod log_v1;
 mod message;
 mod methods;
 mod outbox;
+mod producing;
 mod reads;
 mod records;
 mod refusal;
 mod session;
 pub(crate) mod status;
+pub(crate) mod varve_v1;
 pub(crate) mod wait;
 mod wire;
 

@@ -1,8 +1,8 @@
 //! Replies on their way out of a stream.
 //!
 //! The stream's thread puts them in and goes on. They are sent by whoever is at hand: the first by
-//! that thread, each further one by the poll thread that finds the one before it sent. So a reply
-//! costs no change of threads.
+//! that thread, each further one by the thread that finds the one before it sent, which is mostly a
+//! poll thread. So a reply costs the stream's thread no wake-up.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -48,8 +48,9 @@ struct State {
     sender: Option<Waker>,
     /// The sender waits for a step.
     sender_idle: bool,
-    /// The stream waits for room, or for the end.
+    /// The stream, which waits for the end, and whether it also waits for room.
     owner: Option<Waker>,
+    owner_wants_room: bool,
 }
 
 /// What the sender is to do.
@@ -95,6 +96,7 @@ impl Outbox {
             return Poll::Ready(Ok(()));
         }
         state.owner = Some(cx.waker().clone());
+        state.owner_wants_room = true;
         Poll::Pending
     }
 
@@ -174,7 +176,8 @@ impl Shared {
             state.bytes -= step.as_ref().map_or(0, Step::bytes);
             // Not for each reply: once there is room for many.
             let roomy = state.bytes <= WAITING_BYTES_MAX / 2;
-            (step, if roomy { state.owner.take() } else { None })
+            let wanted = roomy && std::mem::take(&mut state.owner_wants_room);
+            (step, if wanted { state.owner.take() } else { None })
         };
         wake(owner);
         match step {

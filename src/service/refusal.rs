@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
 use crate::log::{AckError, AppendError, Bounds, Offset, ReadError, Stopped};
@@ -48,14 +49,24 @@ pub(crate) enum Refusal {
 }
 
 /// A request that cannot mean anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum BadRequest {
     #[error("the request is not a well-formed message")]
     Malformed,
     #[error("the request has no record")]
-    NoRecord,
+    NoRecord { field: &'static str },
+    #[error("record {place} of the request cannot be stored: {fault}")]
+    Record { place: u32, fault: BadRecord },
+    #[error("{field} is not UTF-8")]
+    NotText { field: &'static str },
+    #[error("{field} is {value}, which has no meaning")]
+    NotInEnum { field: &'static str, value: u64 },
     #[error("the record has {bytes} bytes, and the limit is {limit} bytes")]
-    RecordTooLarge { bytes: u64, limit: u64 },
+    RecordTooLarge { field: &'static str, bytes: u64, limit: u64 },
+    #[error("the request names no log")]
+    NoLog,
+    #[error("the stream is about log {first}, and the request names log {other:?}")]
+    OtherLog { first: String, other: String },
 }
 
 impl From<Malformed> for BadRequest {

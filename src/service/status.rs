@@ -8,6 +8,7 @@ use std::time::Duration;
 use grpcio::{RpcStatus, RpcStatusCode};
 
 use super::details::Answer;
+use super::records::BadRecord;
 use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, Refusal};
 use crate::log::{AckError, AppendError, IoError, ReadError, Stopped};
 
@@ -34,7 +35,7 @@ impl Statuses {
 
     fn answer(self, refusal: &Refusal) -> Answer {
         match refusal {
-            Refusal::BadRequest(bad) => bad_request(*bad),
+            Refusal::BadRequest(bad) => bad_request(bad),
             Refusal::Denied(denied) => permission_denied(denied),
             Refusal::NoLog { name } => {
                 Answer::new(RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND", refusal.to_string())
@@ -100,19 +101,30 @@ impl Statuses {
     }
 }
 
-fn bad_request(bad: BadRequest) -> Answer {
-    let reason = match bad {
-        BadRequest::Malformed => "REQUEST_MALFORMED",
-        BadRequest::NoRecord => "RECORD_MISSING",
-        BadRequest::RecordTooLarge { .. } => "RECORD_TOO_LARGE",
-    };
-    let answer = Answer::new(RpcStatusCode::INVALID_ARGUMENT, reason, bad.to_string());
+fn bad_request(bad: &BadRequest) -> Answer {
+    let answer = |reason| Answer::new(RpcStatusCode::INVALID_ARGUMENT, reason, bad.to_string());
     match bad {
-        BadRequest::Malformed => answer,
-        BadRequest::NoRecord => answer.with("field", "record"),
-        BadRequest::RecordTooLarge { bytes, limit } => {
-            answer.with("field", "record.value").with("limit", limit).with("actual", bytes)
+        BadRequest::Malformed => answer("REQUEST_MALFORMED"),
+        BadRequest::NoRecord { field } => answer("RECORD_MISSING").with("field", field),
+        BadRequest::Record { place, fault } => {
+            let field = match fault {
+                BadRecord::Malformed(_) => format!("records[{place}]"),
+                BadRecord::HeaderName { header } => {
+                    format!("records[{place}].headers[{header}].name")
+                }
+            };
+            answer("RECORD_MALFORMED").with("field", field)
         }
+        BadRequest::NotText { field } => answer("REQUEST_MALFORMED").with("field", field),
+        BadRequest::NotInEnum { field, value } => {
+            answer("VALUE_UNKNOWN").with("field", field).with("actual", value)
+        }
+        BadRequest::RecordTooLarge { field, bytes, limit } => answer("RECORD_TOO_LARGE")
+            .with("field", field)
+            .with("limit", limit)
+            .with("actual", bytes),
+        BadRequest::NoLog => answer("LOG_NOT_NAMED").with("field", "log"),
+        BadRequest::OtherLog { .. } => answer("LOG_CHANGED").with("field", "log"),
     }
 }
 
@@ -150,6 +162,11 @@ fn append(error: &AppendError) -> Answer {
                 .with("limit", reserve_bytes)
                 .with("actual", free_bytes)
                 .retry_after(SERVER_DELAY)
+        }
+        AppendError::NotAtEnd { expected, end } => {
+            Answer::new(RpcStatusCode::FAILED_PRECONDITION, "NOT_AT_END", message)
+                .with("expected", expected)
+                .with("end", end)
         }
         AppendError::Damaged => {
             Answer::new(RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED", message)
@@ -224,9 +241,13 @@ mod tests {
         };
         vec![
             (BadRequest::Malformed.into(), RpcStatusCode::INVALID_ARGUMENT, "REQUEST_MALFORMED"),
-            (BadRequest::NoRecord.into(), RpcStatusCode::INVALID_ARGUMENT, "RECORD_MISSING"),
             (
-                BadRequest::RecordTooLarge { bytes: 2, limit: 1 }.into(),
+                BadRequest::NoRecord { field: "record" }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "RECORD_MISSING",
+            ),
+            (
+                BadRequest::RecordTooLarge { field: "record", bytes: 2, limit: 1 }.into(),
                 RpcStatusCode::INVALID_ARGUMENT,
                 "RECORD_TOO_LARGE",
             ),

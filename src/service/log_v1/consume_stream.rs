@@ -13,12 +13,12 @@ use std::task::{Context, Poll, ready};
 use futures_executor::block_on;
 use grpcio::{RpcContext, ServerStreamingSink};
 
-use super::ending::{Ending, farewell};
 use super::{LOG, fetch, messages};
 use crate::log::Offset;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
+use crate::service::ending::{Ending, farewell};
 use crate::service::guard::{Consume, Permit};
 use crate::service::limits::StreamSlot;
 use crate::service::message::{Reply, Request};

@@ -14,7 +14,7 @@ pub(super) fn produce_request(message: &[u8]) -> Result<&[u8], BadRequest> {
             value = wire::last_bytes(record, 1)?.or(value).or(Some(&[]));
         }
     }
-    value.ok_or(BadRequest::NoRecord)
+    value.ok_or(BadRequest::NoRecord { field: "record" })
 }
 
 /// The offset in a `ConsumeRequest`.
@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn a_request_without_a_record_is_told_from_an_empty_record() {
-        assert_eq!(produce_request(&[]), Err(BadRequest::NoRecord));
-        assert_eq!(produce_request(&[0x10, 1]), Err(BadRequest::NoRecord));
+        assert_eq!(produce_request(&[]), Err(BadRequest::NoRecord { field: "record" }));
+        assert_eq!(produce_request(&[0x10, 1]), Err(BadRequest::NoRecord { field: "record" }));
         assert_eq!(produce_request(&[0x0a, 0]), Ok(&[][..]));
         assert_eq!(produce_request(&[0x0a, 9]), Err(BadRequest::Malformed));
     }

@@ -1,25 +1,23 @@
 //! The service `log.v1.Log`: one log, one record a request. Its interface is frozen.
 //!
-//! Files, lowest first: `messages` (its wire form), `append` and `fetch` (one record in, one record
-//! out), then a file per method; `window` belongs to the produce stream.
+//! Files, lowest first: `messages` (its wire form), `producing` and `fetch` (one record in, one
+//! record out), then a file per reading method.
 
-mod append;
 mod consume;
 mod consume_stream;
-mod ending;
 mod fetch;
 mod messages;
-mod produce;
-mod produce_stream;
-mod window;
+mod producing;
 
 use std::sync::Arc;
 
 use grpcio::{Method, MethodType, Service, ServiceBuilder};
 
+use self::producing::OneRecord;
 use super::backend::Backend;
 use super::message::{Reply, Request, method};
 use super::methods;
+use super::producing::{call, stream};
 
 /// The log that the service is about.
 const LOG: &str = crate::log::DEFAULT_LOG;
@@ -35,7 +33,7 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
     ServiceBuilder::new()
         .add_unary_handler(&PRODUCE, move |_, request, sink| {
-            produce::handle(&first, request, sink);
+            call::handle::<OneRecord>(&first, request, sink);
         })
         .add_unary_handler(&CONSUME, move |ctx, request, sink| {
             consume::handle(&second, &ctx, request, sink);
@@ -44,7 +42,7 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
             consume_stream::handle(&third, &ctx, request, sink);
         })
         .add_duplex_streaming_handler(&PRODUCE_STREAM, move |ctx, requests, sink| {
-            produce_stream::handle(&fourth, &ctx, requests, sink);
+            stream::handle::<OneRecord>(&fourth, &ctx, requests, sink);
         })
         .build()
 }

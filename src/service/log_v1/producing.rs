@@ -1,28 +1,35 @@
-//! One record in: from a request to a batch in the log.
+//! How `log.v1` says "append": one record, to one log, acknowledged once it is synced.
 
 use std::num::NonZeroU32;
 
-use super::messages;
-use crate::log::{AppendError, Durability, Pending};
-use crate::service::guard::{Permit, Produce};
+use super::{LOG, messages};
+use crate::log::Durability;
 use crate::service::limits::Limits;
-use crate::service::message::Request;
+use crate::service::message::Reply;
+use crate::service::producing::{Appended, Dialect, Order};
 use crate::service::records;
-use crate::service::refusal::{BadRequest, Refusal};
+use crate::service::refusal::BadRequest;
 
-/// The request's record in its stored form.
-pub(super) fn payload(request: &mut Request, limits: &Limits) -> Result<Vec<u8>, Refusal> {
-    let message = request.bytes();
-    let value = messages::produce_request(&message)?;
-    if value.len() > limits.record_bytes_max {
-        let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-        let (bytes, limit) = (wide(value.len()), wide(limits.record_bytes_max));
-        return Err(BadRequest::RecordTooLarge { bytes, limit }.into());
+/// One record a request.
+#[derive(Debug)]
+pub(super) enum OneRecord {}
+
+impl Dialect for OneRecord {
+    const LOG: Option<&'static str> = Some(LOG);
+
+    fn order<'a>(message: &'a [u8], limits: &Limits) -> Result<Order<'a>, BadRequest> {
+        let value = messages::produce_request(message)?;
+        limits.admit_record("record.value", value.len())?;
+        Ok(Order {
+            log: LOG,
+            payload: records::encode_one(value),
+            records: NonZeroU32::MIN,
+            durability: Durability::Synced,
+            expected: None,
+        })
     }
-    Ok(records::encode_one(value))
-}
 
-/// Appends a payload of one record, to be acknowledged once it is synced.
-pub(super) fn append(permit: &Permit<Produce>, payload: &[u8]) -> Result<Pending, AppendError> {
-    permit.append(payload, NonZeroU32::MIN, Durability::Synced)
+    fn reply(appended: &Appended) -> Reply {
+        messages::produce_response(appended.base)
+    }
 }

@@ -1,5 +1,4 @@
-//! `ProduceStream`: a record per request, one reply per request, in order, each once its record is
-//! on disk.
+//! A stream of batches: one reply per request, in order, each once the level asked for is reached.
 //!
 //! A thread per stream drives two loops. One takes requests and appends them, as many as the window
 //! holds; the other waits for the oldest to be durable and replies. The replies of one sync leave
@@ -7,6 +6,7 @@
 //! request that fails ends the stream after all earlier ones are answered; the requests after it
 //! are not appended.
 
+use std::cell::{OnceCell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future as _, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -17,19 +17,19 @@ use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
-use super::ending::{Ending, farewell};
+use super::order::{Dialect, Order, end_met, named};
 use super::window::{Next, Window};
-use super::{LOG, append, messages};
 use crate::log::{AppendError, Pending};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
+use crate::service::ending::{Ending, farewell};
 use crate::service::guard::{Permit, Produce};
 use crate::service::inbox::Inbox;
 use crate::service::limits::StreamSlot;
 use crate::service::message::{Reply, Request};
 use crate::service::outbox::Outbox;
-use crate::service::refusal::{Limited, OverLimit, Refusal};
+use crate::service::refusal::{BadRequest, Limited, OverLimit, Refusal};
 use crate::service::session::Session;
 
 /// An open stream, on its way to its thread and there.
@@ -42,34 +42,68 @@ struct Producing {
 
 /// What the stream was granted.
 struct Terms {
-    permit: Permit<Produce>,
-    session: Session,
+    caller: Caller,
+    /// The log, once it is known, and the right to append to it.
+    granted: OnceCell<(String, Permit<Produce>)>,
+    session: RefCell<Session>,
     _slot: StreamSlot,
 }
 
-pub(super) fn handle(
+pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
     ctx: &RpcContext<'_>,
     requests: RequestStream<Request>,
     sink: DuplexSink<Reply>,
 ) {
-    let terms = match begin(backend, ctx) {
+    let terms = match begin::<D>(backend, ctx) {
         Ok(terms) => terms,
         Err(refusal) => return refuse(backend, requests, sink, &refusal),
     };
     let producing = Producing { backend: Arc::clone(backend), requests, sink, terms };
-    if let Err(unserved) = backend.crew.spawn("produce", producing, Producing::serve) {
+    if let Err(unserved) = backend.crew.spawn("produce", producing, Producing::serve::<D>) {
         let over = OverLimit { limited: Limited::Threads, limit: 0, actual: 1 };
         refuse(backend, unserved.requests, unserved.sink, &over.into());
     }
 }
 
-fn begin(backend: &Backend, ctx: &RpcContext<'_>) -> Result<Terms, Refusal> {
+fn begin<D: Dialect>(backend: &Backend, ctx: &RpcContext<'_>) -> Result<Terms, Refusal> {
     let caller = Caller::take()?;
-    let permit = backend.guard.permit::<Produce>(&caller, LOG)?;
+    let known = D::LOG.map(|log| backend.guard.permit::<Produce>(&caller, log)).transpose()?;
     let slot = backend.stream_slot(&caller, ctx)?;
-    let session = backend.guard.open(&caller, &permit);
-    Ok(Terms { permit, session, _slot: slot })
+    let session = RefCell::new(backend.guard.open_without_log(&caller));
+    let terms = Terms { caller, granted: OnceCell::new(), session, _slot: slot };
+    if let Some((log, permit)) = D::LOG.zip(known) {
+        terms.grant(backend, log, permit);
+    }
+    Ok(terms)
+}
+
+impl Terms {
+    /// The right to append what `order` asks for, which names the log the first time.
+    fn permit(&self, backend: &Backend, order: &Order<'_>) -> Result<&Permit<Produce>, Refusal> {
+        if let Some((log, permit)) = self.granted.get() {
+            if order.log.is_empty() || order.log == log {
+                return Ok(permit);
+            }
+            let (first, other) = (log.clone(), order.log.to_owned());
+            return Err(BadRequest::OtherLog { first, other }.into());
+        }
+        let log = named(order)?;
+        let permit = backend.guard.permit(&self.caller, log)?;
+        Ok(self.grant(backend, log, permit))
+    }
+
+    fn grant(&self, backend: &Backend, log: &str, permit: Permit<Produce>) -> &Permit<Produce> {
+        self.session.replace(backend.guard.open(&self.caller, &permit));
+        &self.granted.get_or_init(|| (log.to_owned(), permit)).1
+    }
+
+    fn poll_cut(&self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        match self.session.borrow().poll_cut(cx) {
+            Poll::Ready(cut) => Err(cut.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 fn refuse(
@@ -89,7 +123,7 @@ fn refuse(
 
 impl Producing {
     /// Serves the stream to its end, on its own thread.
-    fn serve(self) {
+    fn serve<D: Dialect>(self) {
         let Self { backend, requests, mut sink, terms } = self;
         sink.enhance_batch(true);
         // Dropped any earlier than the status is out, the requests would cancel the call.
@@ -97,8 +131,8 @@ impl Producing {
         let outbox = Outbox::open(sink, DuplexSink::fail);
         let window = Window::new(backend.limits());
         let ending = block_on(async {
-            let reading = pin!(read(&backend, &terms, &window, &inbox));
-            let acknowledging = pin!(acknowledge(&window, &outbox));
+            let reading = pin!(read::<D>(&backend, &terms, &window, &inbox));
+            let acknowledging = pin!(acknowledge::<D>(&terms, &window, &outbox));
             match select(reading, acknowledging).await {
                 Either::Right((ending, _)) => ending,
             }
@@ -108,19 +142,19 @@ impl Producing {
 }
 
 /// Reads and appends until there is a reason not to, which it leaves in the window.
-async fn read(
+async fn read<D: Dialect>(
     backend: &Backend,
     terms: &Terms,
     window: &Window,
     inbox: &Inbox<Request>,
 ) -> Infallible {
-    let Err(ending) = read_all(backend, terms, window, inbox).await;
+    let Err(ending) = read_all::<D>(backend, terms, window, inbox).await;
     window.end(ending);
     // The other loop ends the stream when all that is in flight is answered.
     pending().await
 }
 
-async fn read_all(
+async fn read_all<D: Dialect>(
     backend: &Backend,
     terms: &Terms,
     window: &Window,
@@ -128,31 +162,37 @@ async fn read_all(
 ) -> Result<Infallible, Ending> {
     loop {
         let mut request = poll_fn(|cx| {
-            poll_cut(&terms.session, cx)?;
+            terms.poll_cut(cx)?;
             ready!(window.poll_room(cx));
             Poll::Ready(ready!(inbox.poll_next(cx)).map_err(Ending::from))
         })
         .await?;
-        let payload = append::payload(&mut request, backend.limits())?;
-        let appended = append_when_there_is_room(terms, &payload).await?;
-        window.push(appended, payload.len());
+        let message = request.bytes();
+        let order = D::order(&message, backend.limits()).map_err(Refusal::from)?;
+        let permit = terms.permit(backend, &order)?;
+        let appended = append_when_there_is_room(terms, permit, &order).await?;
+        window.push(appended, order.payload.len());
     }
 }
 
 /// Appends, and as long as too much waits for the disk tries again when some of it is done.
-async fn append_when_there_is_room(terms: &Terms, payload: &[u8]) -> Result<Pending, Ending> {
+async fn append_when_there_is_room(
+    terms: &Terms,
+    permit: &Permit<Produce>,
+    order: &Order<'_>,
+) -> Result<Pending, Ending> {
     loop {
-        let (end, reviews) = (terms.permit.durable_end(), terms.session.reviews());
-        match append::append(&terms.permit, payload) {
+        let (end, reviews) = (permit.durable_end(), terms.session.borrow().reviews());
+        match order.append(permit) {
             Ok(pending) => return Ok(pending),
             Err(AppendError::Busy { .. }) => {}
-            Err(error) => return Err(Refusal::from(error).into()),
+            Err(error) => return Err(refused(terms, permit, error).await),
         }
-        let mut past = terms.permit.durable_past(end);
+        let mut past = permit.durable_past(end);
         poll_fn(|cx| {
-            poll_cut(&terms.session, cx)?;
+            terms.poll_cut(cx)?;
             // What waited can also have gone without becoming durable; so look now and then.
-            if terms.session.poll_review(cx, reviews).is_ready() {
+            if terms.session.borrow().poll_review(cx, reviews).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let moved = ready!(Pin::new(&mut past).poll(cx));
@@ -162,35 +202,53 @@ async fn append_when_there_is_room(terms: &Terms, payload: &[u8]) -> Result<Pend
     }
 }
 
+/// How the stream ends for an append that was not taken. Where the log ends is told once that is
+/// durable.
+async fn refused(terms: &Terms, permit: &Permit<Produce>, error: AppendError) -> Ending {
+    if let Some(end) = end_met(&error) {
+        let mut settled = permit.settled(end);
+        let known = poll_fn(|cx| {
+            terms.poll_cut(cx)?;
+            let known = ready!(Pin::new(&mut settled).poll(cx));
+            Poll::Ready(known.map_err(|lost| Ending::from(Refusal::from(lost))))
+        });
+        if let Err(ending) = known.await {
+            return ending;
+        }
+    }
+    Refusal::from(error).into()
+}
+
 /// Replies to the batches of the window in their order, and returns how the stream ends.
-async fn acknowledge(window: &Window, outbox: &Outbox) -> Ending {
-    let Err(ending) = acknowledge_all(window, outbox).await;
+async fn acknowledge<D: Dialect>(terms: &Terms, window: &Window, outbox: &Outbox) -> Ending {
+    let Err(ending) = acknowledge_all::<D>(terms, window, outbox).await;
     ending
 }
 
-async fn acknowledge_all(window: &Window, outbox: &Outbox) -> Result<Infallible, Ending> {
+async fn acknowledge_all<D: Dialect>(
+    terms: &Terms,
+    window: &Window,
+    outbox: &Outbox,
+) -> Result<Infallible, Ending> {
     loop {
         let next = poll_fn(|cx| {
-            ready!(outbox.poll_room(cx))?;
+            if outbox.poll_room(cx)?.is_pending() {
+                // A cut waits for replies to be made, but not for a client that takes none.
+                terms.poll_cut(cx)?;
+                return Poll::Pending;
+            }
             if let Poll::Ready(next) = window.poll_next(cx) {
                 return Poll::Ready(Ok(next));
             }
             // Nothing more to say for now: what was said goes out.
             outbox.flush();
-            outbox.poll_gone(cx).map(Err)
+            outbox.poll_gone(cx).map(|gone| Err(Ending::from(gone)))
         })
         .await?;
         match next {
-            Next::Acknowledged(offset) => outbox.push(messages::produce_response(offset)),
+            Next::Acknowledged(appended) => outbox.push(D::reply(&appended)),
             Next::Lost(error) => return Err(Refusal::from(error).into()),
             Next::Ended(ending) => return Err(ending),
         }
-    }
-}
-
-fn poll_cut(session: &Session, cx: &mut Context<'_>) -> Result<(), Ending> {
-    match session.poll_cut(cx) {
-        Poll::Ready(cut) => Err(cut.into()),
-        Poll::Pending => Ok(()),
     }
 }

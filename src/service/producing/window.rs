@@ -1,7 +1,8 @@
 //! The batches of one produce stream that are appended and not yet acknowledged, in order.
 //!
-//! Two loops of one thread share it: the reading one fills it and stops while it is full, which the
-//! client feels as flow control; the acknowledging one empties it from the front.
+//! Two loops of one thread share it. The reading one fills it and stops while it is full, which the
+//! client feels as flow control once the inbox is full as well; the acknowledging one empties it
+//! from the front.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,8 +10,9 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::ending::Ending;
-use crate::log::{AckError, Offset, Pending};
+use super::order::Appended;
+use crate::log::{AckError, Pending};
+use crate::service::ending::Ending;
 use crate::service::limits::Limits;
 
 /// What is in flight. Not for several threads.
@@ -40,9 +42,9 @@ struct InFlight {
 /// What the front of the window comes to.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The record at this offset is durable.
-    Acknowledged(Offset),
-    /// The record at the front is not, or nobody knows.
+    /// The batch has reached its level.
+    Acknowledged(Appended),
+    /// The batch at the front is not, or nobody knows.
     Lost(AckError),
     /// All is acknowledged and no more will come.
     Ended(Ending),
@@ -96,12 +98,12 @@ impl Window {
         let Poll::Ready(outcome) = Pin::new(&mut front.pending).poll(cx) else {
             return Poll::Pending;
         };
-        let offset = front.pending.base_offset();
+        let outcome = outcome.map(|level| Appended::of(&front.pending, level));
         state.bytes -= front.bytes;
         state.in_flight.pop_front();
         wake(&mut state.reader);
         Poll::Ready(match outcome {
-            Ok(_level) => Next::Acknowledged(offset),
+            Ok(appended) => Next::Acknowledged(appended),
             Err(error) => Next::Lost(error),
         })
     }

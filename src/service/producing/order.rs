@@ -1,0 +1,76 @@
+//! What a client asks to have appended, and what it is told then.
+
+use std::num::NonZeroU32;
+
+use crate::log::{AppendError, Durability, Offset, Pending};
+use crate::service::guard::{Permit, Produce};
+use crate::service::limits::Limits;
+use crate::service::message::Reply;
+use crate::service::refusal::{BadRequest, Refusal};
+
+/// How one interface says all this.
+pub(crate) trait Dialect: 'static {
+    /// The log that every request is about; `None` if requests name theirs.
+    const LOG: Option<&'static str>;
+
+    /// What the request in `message` asks for.
+    fn order<'a>(message: &'a [u8], limits: &Limits) -> Result<Order<'a>, BadRequest>;
+
+    /// The reply to a request that was done.
+    fn reply(appended: &Appended) -> Reply;
+}
+
+/// A batch to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order<'a> {
+    /// Empty if the request names none.
+    pub(crate) log: &'a str,
+    /// The records in their stored form.
+    pub(crate) payload: Vec<u8>,
+    pub(crate) records: NonZeroU32,
+    pub(crate) durability: Durability,
+    /// The offset that the first record must get.
+    pub(crate) expected: Option<Offset>,
+}
+
+impl Order<'_> {
+    /// Has the batch appended; it is acknowledged by what is returned.
+    pub(crate) fn append(&self, permit: &Permit<Produce>) -> Result<Pending, AppendError> {
+        permit.append(&self.payload, self.records, self.durability, self.expected)
+    }
+}
+
+/// A batch that is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base: Offset,
+    pub(crate) next: Offset,
+    pub(crate) append_time_us: u64,
+    /// The level reached.
+    pub(crate) durability: Durability,
+}
+
+impl Appended {
+    /// `pending`, after it resolved with `durability`.
+    pub(crate) fn of(pending: &Pending, durability: Durability) -> Self {
+        Self {
+            base: pending.base_offset(),
+            next: pending.next_offset(),
+            append_time_us: pending.append_time_us(),
+            durability,
+        }
+    }
+}
+
+/// An append that was not taken, as a refusal; where the log ends is told by `Permit::settled`.
+pub(super) fn end_met(error: &AppendError) -> Option<Offset> {
+    match error {
+        AppendError::NotAtEnd { end, .. } => Some(*end),
+        _ => None,
+    }
+}
+
+/// The name of the log, where a request must name one.
+pub(super) fn named<'a>(order: &Order<'a>) -> Result<&'a str, Refusal> {
+    if order.log.is_empty() { Err(BadRequest::NoLog.into()) } else { Ok(order.log) }
+}
