@@ -29,7 +29,7 @@ pub struct Limits {
     /// Unary reads that may wait for a reading thread.
     pub queued_reads_max: usize,
     /// Batches that a produce stream has appended and not yet acknowledged; beyond, it is read only
-    /// some 32 requests ahead.
+    /// 256 KiB ahead.
     pub stream_unacknowledged_max: usize,
     /// The bytes of those batches.
     pub stream_unacknowledged_bytes_max: usize,

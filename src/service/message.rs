@@ -8,31 +8,61 @@ use std::io::{BufRead as _, Read as _};
 
 use grpcio::{GrpcSlice, Marshaller, MessageReader, Method, MethodType};
 
+/// A request of at most this many bytes is copied: left where it came it would hold on to a whole
+/// read buffer of the transport's.
+const SMALL_BYTES: usize = 1024;
+/// What a larger one may hold on to beyond its own bytes: the buffers of 8 KiB, under TLS, in which
+/// it begins and ends.
+const BUFFERS_BYTES: usize = 16 * 1024;
+
 /// A request as it came.
-pub(crate) struct Request(MessageReader);
+pub(crate) enum Request {
+    Copied(Vec<u8>),
+    Received(MessageReader),
+}
 
 /// A reply, encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply(GrpcSlice);
 
 impl Request {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    fn of(mut reader: MessageReader) -> Self {
+        if reader.len() <= SMALL_BYTES {
+            Self::Copied(copy(&mut reader))
+        } else {
+            Self::Received(reader)
+        }
+    }
+
+    /// The memory that it takes, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Copied(message) => size_of::<Self>() + message.len(),
+            Self::Received(reader) => size_of::<Self>() + reader.len() + BUFFERS_BYTES,
+        }
     }
 
     /// The message's bytes: in place if they lie in one piece, else copied together.
     pub(crate) fn bytes(&mut self) -> Cow<'_, [u8]> {
-        let bytes = self.0.len();
-        let in_first_piece = self.0.fill_buf().is_ok_and(|piece| piece.len() == bytes);
+        let reader = match self {
+            Self::Copied(message) => return Cow::Borrowed(message),
+            Self::Received(reader) => reader,
+        };
+        let bytes = reader.len();
+        let in_first_piece = reader.fill_buf().is_ok_and(|piece| piece.len() == bytes);
         if in_first_piece {
-            return self.0.fill_buf().map(Cow::Borrowed).unwrap_or_default();
+            return reader.fill_buf().map(Cow::Borrowed).unwrap_or_default();
         }
-        let mut whole = Vec::with_capacity(bytes);
-        // The reader walks memory and has no way to fail; were it to, the request would be too
-        // short and be refused as such.
-        let _read = self.0.read_to_end(&mut whole);
-        Cow::Owned(whole)
+        Cow::Owned(copy(reader))
     }
+}
+
+fn copy(reader: &mut MessageReader) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(reader.len());
+    // The reader walks memory and has no way to fail; were it to, the request would be too short
+    // and be refused as such.
+    let _read = reader.read_to_end(&mut whole);
+    whole
 }
 
 impl Reply {
@@ -57,7 +87,7 @@ pub(crate) const fn method(name: &'static str, ty: MethodType) -> Method<Request
         ty,
         name,
         // A server only reads requests and writes replies.
-        req_mar: Marshaller { ser: |_, _| Err(wrong_way()), de: |reader| Ok(Request(reader)) },
+        req_mar: Marshaller { ser: |_, _| Err(wrong_way()), de: |reader| Ok(Request::of(reader)) },
         resp_mar: Marshaller {
             ser: |reply, slice| {
                 *slice = reply.0.clone();

@@ -115,7 +115,7 @@ fn bad_request(bad: &BadRequest) -> Answer {
             };
             answer("RECORD_MALFORMED").with("field", field)
         }
-        BadRequest::NotText { field } => answer("REQUEST_MALFORMED").with("field", field),
+        BadRequest::NotText { field } => answer("TEXT_MALFORMED").with("field", field),
         BadRequest::NotInEnum { field, value } => {
             answer("VALUE_UNKNOWN").with("field", field).with("actual", value)
         }
@@ -147,7 +147,7 @@ fn append(error: &AppendError) -> Answer {
     let message = error.to_string();
     match error {
         AppendError::TooLarge { bytes, limit } => {
-            Answer::new(RpcStatusCode::INVALID_ARGUMENT, "RECORD_TOO_LARGE", message)
+            Answer::new(RpcStatusCode::INVALID_ARGUMENT, "BATCH_TOO_LARGE", message)
                 .with("limit", limit)
                 .with("actual", bytes)
         }
@@ -251,13 +251,39 @@ mod tests {
                 RpcStatusCode::INVALID_ARGUMENT,
                 "RECORD_TOO_LARGE",
             ),
+            (
+                BadRequest::Record { place: 1, fault: BadRecord::HeaderName { header: 2 } }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "RECORD_MALFORMED",
+            ),
+            (
+                BadRequest::NotText { field: "log" }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "TEXT_MALFORMED",
+            ),
+            (
+                BadRequest::NotInEnum { field: "durability", value: 9 }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "VALUE_UNKNOWN",
+            ),
+            (BadRequest::NoLog.into(), RpcStatusCode::INVALID_ARGUMENT, "LOG_NOT_NAMED"),
+            (
+                BadRequest::OtherLog { first: "a".into(), other: "b".into() }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "LOG_CHANGED",
+            ),
             (denied.into(), RpcStatusCode::PERMISSION_DENIED, "NOT_PERMITTED"),
             (Refusal::NoLog { name: "x".into() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
             (over.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT"),
             (
                 AppendError::TooLarge { bytes: 2, limit: 1 }.into(),
                 RpcStatusCode::INVALID_ARGUMENT,
-                "RECORD_TOO_LARGE",
+                "BATCH_TOO_LARGE",
+            ),
+            (
+                AppendError::NotAtEnd { expected: start, end }.into(),
+                RpcStatusCode::FAILED_PRECONDITION,
+                "NOT_AT_END",
             ),
             (
                 AppendError::Busy { pending_bytes: 2, limit: 1 }.into(),
@@ -302,6 +328,32 @@ mod tests {
             assert_eq!((answer.code, answer.reason), (code, reason), "{refusal:?}");
             assert!(!answer.message.is_empty());
         }
+    }
+
+    /// Each row of the manual is a code with a reason, and names the values that come with it.
+    #[test]
+    fn the_manual_lists_every_code_with_its_reasons_and_nothing_else() {
+        let manual = std::fs::read_to_string("docs/ERRORS.md").unwrap();
+        let row_of = |code: RpcStatusCode, reason: &str| {
+            let code = code.to_string();
+            let (_, name) = code.split_once('-').unwrap();
+            format!("| `{reason}` | {name} |")
+        };
+        let mut rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `")).collect();
+        let mut told = Vec::new();
+        for (refusal, code, reason) in every_refusal() {
+            let begin = row_of(code, reason);
+            let row = manual.lines().find(|line| line.starts_with(&begin));
+            let row = row.unwrap_or_else(|| panic!("no row {begin}"));
+            let answer = OURS.answer(&refusal);
+            for (key, _) in &answer.metadata {
+                assert!(row.contains(&format!("`{key}`")), "{reason}: `{key}` is not in {row}");
+            }
+            assert_eq!(answer.retry_after.is_some(), row.ends_with("| yes |"), "{row}");
+            told.push(begin);
+        }
+        rows.retain(|row| !told.iter().any(|begin| row.starts_with(begin)));
+        assert_eq!(rows, Vec::<&str>::new(), "nothing fails for that");
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Producing {
         let Self { backend, requests, mut sink, terms } = self;
         sink.enhance_batch(true);
         // Dropped any earlier than the status is out, the requests would cancel the call.
-        let inbox = Inbox::open(requests, Request::len);
+        let inbox = Inbox::open(requests, Request::held_bytes);
         let outbox = Outbox::open(sink, DuplexSink::fail);
         let window = Window::new(backend.limits());
         let ending = block_on(async {
