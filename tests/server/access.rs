@@ -1,11 +1,16 @@
 //! Who may do what, and what happens to open streams when that changes.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::RpcStatusCode;
+use futures_executor::block_on;
+use futures_util::SinkExt as _;
+use grpcio::{ChannelBuilder, RpcStatusCode, WriteFlags};
+use varve::proto::log_grpc::LogClient;
 
 use crate::world::{
-    Failure, Producer, ROOT, Records, World, at, failure, in_time, policy, record, within_a_second,
+    Failure, Producer, ROOT, Records, World, at, environment, failure, in_time, policy, record,
+    with_certificate, within_a_second,
 };
 
 fn is_denial(failure: &Failure, action: &str) {
@@ -93,4 +98,42 @@ fn another_policy_cuts_an_open_produce_stream() {
     // And nothing more is taken on that stream.
     within_a_second(|| producer.send(record("y")).err());
     assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 1);
+}
+
+/// Its answers pile up until nothing moves any more, and then it may not go on.
+#[test]
+fn another_policy_cuts_a_produce_stream_whose_client_reads_nothing() {
+    let world = World::with(|options| {
+        options.policy = policy("p, nobody, *, *");
+        options.limits.streams_max = 1;
+    });
+    let client = world.client("nobody");
+    // Its window stays small, however much there is to receive.
+    let builder = ChannelBuilder::new(environment()).http2_bdp_probe(false);
+    let identity = world.authority.client("nobody");
+    let credentials = with_certificate(&world.authority, &identity);
+    let channel = builder
+        .use_local_subchannel_pool(true)
+        .set_credentials(credentials)
+        .connect(&format!("127.0.0.1:{}", world.port()));
+    let stuck = LogClient::new(channel);
+    let (mut requests, replies) = stuck.produce_stream().unwrap();
+    requests.enhance_batch(true);
+    let sender = thread::spawn(move || {
+        while block_on(requests.feed((record("x"), WriteFlags::default()))).is_ok() {}
+    });
+    let end = || world.logs.get("default").unwrap().bounds().end;
+    let mut before = None;
+    while before != Some(end()) || end().get() < 1000 {
+        before = Some(end());
+        thread::sleep(Duration::from_millis(200));
+    }
+    world.server().replace_policy(policy("p, nobody, *, consume"));
+    let began = Instant::now();
+    // The one slot that there is is free again once the stream is over.
+    while Records::open(&client, 0).next().is_err() {
+        assert!(began.elapsed() < Duration::from_secs(5), "the stream holds its slot");
+    }
+    drop(replies);
+    sender.join().unwrap();
 }

@@ -7,7 +7,10 @@ import subprocess
 import unittest
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from log.v1 import log_pb2, log_pb2_grpc
+from varve.v1 import log_service_pb2_grpc
 
 # A guard against a hang, never a wait: what is asked for comes at once.
 PATIENCE_S = 20
@@ -134,6 +137,12 @@ class ServerCase(unittest.TestCase):
         self.addCleanup(channel.close)
         return log_pb2_grpc.LogStub(channel)
 
+    def batches(self, subject="root"):
+        """A stub of `varve.v1.Log` with the certificate of `subject`."""
+        channel = self.server.channel(credentials(subject))
+        self.addCleanup(channel.close)
+        return log_service_pb2_grpc.LogStub(channel)
+
     def refusal(self, call):
         """The error that `call` ends with."""
         with self.assertRaises(grpc.RpcError) as caught:
@@ -154,6 +163,18 @@ def append(stub, *values):
 def end_of(stub):
     """The offset that the next record will get, which costs a record."""
     return append(stub, b"mark")[0] + 1
+
+
+def details(error):
+    """The details of an error, by the names of their messages."""
+    status = rpc_status.from_call(error)
+    assert status.code == error.code().value[0] and status.message == error.details()
+    found = {}
+    for any_message in status.details:
+        name = any_message.type_url.rpartition("google.rpc.")[2]
+        found[name] = getattr(error_details_pb2, name)()
+        assert any_message.Unpack(found[name])
+    return found
 
 
 def cases(count, what):

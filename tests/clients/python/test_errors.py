@@ -1,22 +1,18 @@
 """What a client is told when its request cannot be met, as other libraries decode it."""
 
 import grpc
-from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from log.v1 import log_pb2
-from rig import PATIENCE_S, ServerCase, append, cases, credentials, end_of, produce_request
-
-
-def details(error):
-    """The details of an error, by the names of their messages."""
-    status = rpc_status.from_call(error)
-    assert status.code == error.code().value[0] and status.message == error.details()
-    found = {}
-    for any_message in status.details:
-        name = any_message.type_url.rpartition("google.rpc.")[2]
-        found[name] = getattr(error_details_pb2, name)()
-        assert any_message.Unpack(found[name])
-    return found
+from rig import (
+    PATIENCE_S,
+    ServerCase,
+    append,
+    cases,
+    credentials,
+    details,
+    end_of,
+    produce_request,
+)
 
 
 class Errors(ServerCase):
