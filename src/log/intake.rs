@@ -208,3 +208,17 @@ impl Intake {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r15_an_append_time_stands_still_while_the_clock_is_behind_the_last_one() {
+        let mut intake = Intake::new(Offset::ZERO, 1000, None);
+        let header = FrameHeader { records: 1, ..FrameHeader::default() };
+        let times = [500, 999, 1001, 900, 2000]
+            .map(|now_us| intake.push(header, b"", now_us).0.append_time_us);
+        assert_eq!(times, [1000, 1000, 1001, 1001, 2000]);
+    }
+}
