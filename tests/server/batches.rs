@@ -198,13 +198,14 @@ fn r13_a_stream_names_its_log_once_and_is_answered_in_order() {
 fn a_stream_ends_with_the_first_append_that_is_not_at_the_end() {
     let world = World::new();
     let mut producer = Producer::open(&client(&world, "root"));
-    for expected in [Some(0), Some(1), Some(1), None] {
-        let mut request = batch("default", &["x"]);
-        request.expected_offset = expected;
-        producer.send(request);
+    let at = |expected| ProduceRequest { expected_offset: expected, ..batch("default", &["x"]) };
+    for offset in 0..2 {
+        producer.send(at(Some(offset)));
+        // Read at once: the client's library gives up replies for a failure that follows them.
+        assert_eq!(producer.next().unwrap().base_offset, offset);
     }
-    assert_eq!(producer.next().unwrap().base_offset, 0);
-    assert_eq!(producer.next().unwrap().base_offset, 1);
+    producer.send(at(Some(1)));
+    producer.send(at(None));
     let told = producer.failure();
     assert_eq!((&*told.info.reason, told.value("end")), ("NOT_AT_END", "2"));
     assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 2);
