@@ -108,7 +108,7 @@ impl Guard {
 
     /// Enters an open stream for `permit`, to be asked again while it lasts.
     pub(crate) fn open<A: Act>(&self, caller: &Caller, permit: &Permit<A>) -> Session {
-        self.sessions.open(caller, Some((A::ACTION, permit.log.name().to_owned())))
+        self.sessions.open(caller, Some((A::ACTION, permit.log_name().to_owned())))
     }
 
     /// Enters an open stream that touches no log.
@@ -138,6 +138,13 @@ impl Guard {
     /// Whether appends can be acknowledged.
     pub(crate) fn storage_works(&self) -> bool {
         !self.logs.has_failed()
+    }
+}
+
+impl<A> Permit<A> {
+    /// The name of the log that it is for.
+    pub(crate) fn log_name(&self) -> &str {
+        self.log.name()
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 
 use super::detach::detach;
+use super::wait::wake;
 
 /// What may wait to be handled, in bytes; beyond that nothing is received, which the client feels
 /// as flow control.
@@ -146,13 +147,6 @@ async fn receive<T, E>(
             Some(Err(_gone)) => return shared.end(Last::Gone),
             None => return shared.end(Last::Done),
         }
-    }
-}
-
-/// Nobody is woken under the lock: the receiver is polled where it is woken.
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::detach::detach;
 use super::message::Reply;
-use super::wait::wait_until;
+use super::wait::{wait_until, wake};
 
 /// What may wait to be sent, in bytes; beyond that the stream has to wait.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
@@ -231,13 +231,6 @@ where
         if taken.is_err() {
             return;
         }
-    }
-}
-
-/// Nobody is woken under the lock: the sender is polled where it is woken.
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

@@ -1,9 +1,9 @@
-//! Waiting for a future with an end to the patience.
+//! Waiting for a future with an end to the patience, and waking one that waits.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -29,6 +29,14 @@ pub(crate) fn wait_until<F: Future>(future: F, deadline: Instant) -> Option<F::O
         }
         let left = deadline.checked_duration_since(Instant::now())?;
         thread::park_timeout(left);
+    }
+}
+
+/// Wakes whoever waits, if someone does. Not to be called under a lock that a detached future
+/// takes: such a one is polled where it is woken.
+pub(crate) fn wake(waiting: Option<Waker>) {
+    if let Some(waker) = waiting {
+        waker.wake();
     }
 }
 

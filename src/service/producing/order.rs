@@ -62,7 +62,8 @@ impl Appended {
     }
 }
 
-/// An append that was not taken, as a refusal; where the log ends is told by `Permit::settled`.
+/// The end that an append met instead of the one it expected; once `Permit::settled` has resolved
+/// for it, it may be told.
 pub(super) fn end_met(error: &AppendError) -> Option<Offset> {
     match error {
         AppendError::NotAtEnd { end, .. } => Some(*end),

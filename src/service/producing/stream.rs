@@ -43,8 +43,8 @@ struct Producing {
 /// What the stream was granted.
 struct Terms {
     caller: Caller,
-    /// The log, once it is known, and the right to append to it.
-    granted: OnceCell<(String, Permit<Produce>)>,
+    /// The right to append to the log, once that is known.
+    granted: OnceCell<Permit<Produce>>,
     session: RefCell<Session>,
     _slot: StreamSlot,
 }
@@ -72,8 +72,8 @@ fn begin<D: Dialect>(backend: &Backend, ctx: &RpcContext<'_>) -> Result<Terms, R
     let slot = backend.stream_slot(&caller, ctx)?;
     let session = RefCell::new(backend.guard.open_without_log(&caller));
     let terms = Terms { caller, granted: OnceCell::new(), session, _slot: slot };
-    if let Some((log, permit)) = D::LOG.zip(known) {
-        terms.grant(backend, log, permit);
+    if let Some(permit) = known {
+        terms.grant(backend, permit);
     }
     Ok(terms)
 }
@@ -81,21 +81,21 @@ fn begin<D: Dialect>(backend: &Backend, ctx: &RpcContext<'_>) -> Result<Terms, R
 impl Terms {
     /// The right to append what `order` asks for, which names the log the first time.
     fn permit(&self, backend: &Backend, order: &Order<'_>) -> Result<&Permit<Produce>, Refusal> {
-        if let Some((log, permit)) = self.granted.get() {
-            if order.log.is_empty() || order.log == log {
+        if let Some(permit) = self.granted.get() {
+            let first = permit.log_name();
+            if order.log.is_empty() || order.log == first {
                 return Ok(permit);
             }
-            let (first, other) = (log.clone(), order.log.to_owned());
+            let (first, other) = (first.to_owned(), order.log.to_owned());
             return Err(BadRequest::OtherLog { first, other }.into());
         }
-        let log = named(order)?;
-        let permit = backend.guard.permit(&self.caller, log)?;
-        Ok(self.grant(backend, log, permit))
+        let permit = backend.guard.permit(&self.caller, named(order)?)?;
+        Ok(self.grant(backend, permit))
     }
 
-    fn grant(&self, backend: &Backend, log: &str, permit: Permit<Produce>) -> &Permit<Produce> {
+    fn grant(&self, backend: &Backend, permit: Permit<Produce>) -> &Permit<Produce> {
         self.session.replace(backend.guard.open(&self.caller, &permit));
-        &self.granted.get_or_init(|| (log.to_owned(), permit)).1
+        self.granted.get_or_init(|| permit)
     }
 
     fn poll_cut(&self, cx: &mut Context<'_>) -> Result<(), Ending> {

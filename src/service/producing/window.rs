@@ -14,6 +14,7 @@ use super::order::Appended;
 use crate::log::{AckError, Pending};
 use crate::service::ending::Ending;
 use crate::service::limits::Limits;
+use crate::service::wait::wake;
 
 /// What is in flight. Not for several threads.
 #[derive(Debug)]
@@ -74,14 +75,14 @@ impl Window {
         let state = &mut *self.state.borrow_mut();
         state.in_flight.push_back(InFlight { pending, bytes });
         state.bytes += bytes;
-        wake(&mut state.acknowledger);
+        wake(state.acknowledger.take());
     }
 
     /// Says that no more will come, and how the stream ends after what is in flight.
     pub(super) fn end(&self, ending: Ending) {
         let state = &mut *self.state.borrow_mut();
         state.ending = Some(ending);
-        wake(&mut state.acknowledger);
+        wake(state.acknowledger.take());
     }
 
     /// Waits for the front of the window and takes it off. After `Lost` and `Ended` there is
@@ -101,16 +102,10 @@ impl Window {
         let outcome = outcome.map(|level| Appended::of(&front.pending, level));
         state.bytes -= front.bytes;
         state.in_flight.pop_front();
-        wake(&mut state.reader);
+        wake(state.reader.take());
         Poll::Ready(match outcome {
             Ok(appended) => Next::Acknowledged(appended),
             Err(error) => Next::Lost(error),
         })
-    }
-}
-
-fn wake(waiting: &mut Option<Waker>) {
-    if let Some(waker) = waiting.take() {
-        waker.wake();
     }
 }
