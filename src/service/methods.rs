@@ -20,16 +20,20 @@ pub(crate) const CONSUME_STREAM: &str = "/log.v1.Log/ConsumeStream";
 pub(crate) const PRODUCE_STREAM: &str = "/log.v1.Log/ProduceStream";
 pub(crate) const PRODUCE_BATCH: &str = "/varve.v1.Log/Produce";
 pub(crate) const PRODUCE_BATCHES: &str = "/varve.v1.Log/ProduceStream";
+pub(crate) const CONSUME_BATCHES: &str = "/varve.v1.Log/Consume";
+pub(crate) const CONSUME_BATCHES_STREAM: &str = "/varve.v1.Log/ConsumeStream";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 8] = [
+const METHODS: [(&str, Need); 10] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
     (PRODUCE_STREAM, Need::Permission(Action::Produce)),
     (PRODUCE_BATCH, Need::Permission(Action::Produce)),
     (PRODUCE_BATCHES, Need::Permission(Action::Produce)),
+    (CONSUME_BATCHES, Need::Permission(Action::Consume)),
+    (CONSUME_BATCHES_STREAM, Need::Permission(Action::Consume)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),
 ];
