@@ -79,6 +79,11 @@ impl Index {
         (position != 0).then_some(position)
     }
 
+    /// The position that entry `n` names.
+    pub(crate) fn position(&self, n: u32) -> Option<u64> {
+        self.get(n).map(|(_, position)| position)
+    }
+
     /// Makes the entries durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.map.sync()

@@ -9,7 +9,7 @@
 //! | 0 | offset, error, codec, width, names, settings |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
-//! | 3 | chunk, files, segment, intake, active, checkpoint, meta, trash |
+//! | 3 | chunk, files, segment, times, intake, active, checkpoint, meta, trash |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
 
@@ -41,6 +41,7 @@ mod segment;
 mod settings;
 mod store;
 mod store_header;
+mod times;
 mod trash;
 mod watermark;
 mod width;

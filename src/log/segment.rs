@@ -117,14 +117,7 @@ impl Segment {
         bytes_max: usize,
     ) -> Result<Chunk, ReadError> {
         self.refuse_known_damage(offset)?;
-        let files = match self.files() {
-            Ok(files) => files,
-            Err(StoreFault::Io(e)) => return Err(e.into()),
-            Err(StoreFault::Header | StoreFault::Newer(_)) => {
-                self.mark_damaged(self.base, Some(self.end()));
-                return Err(ReadError::Damaged { from: offset, resume: Some(self.end()) });
-            }
-        };
+        let files = self.files_to_read(offset)?;
         if let Some(chunk) = self.read_indexed(&files, offset, limit, bytes_max)? {
             return Ok(chunk);
         }
@@ -135,6 +128,17 @@ impl Segment {
         let (from, resume) = self.locate_damage(&files.store, offset)?;
         self.mark_damaged(from, resume);
         Err(ReadError::Damaged { from, resume })
+    }
+
+    /// The open files for a read at `offset`, which is damaged if the store cannot be read.
+    pub(crate) fn files_to_read(&self, offset: Offset) -> Result<Arc<SegmentFiles>, ReadError> {
+        self.files().map_err(|fault| match fault {
+            StoreFault::Io(e) => e.into(),
+            StoreFault::Header | StoreFault::Newer(_) => {
+                self.mark_damaged(self.base, Some(self.end()));
+                ReadError::Damaged { from: offset, resume: Some(self.end()) }
+            }
+        })
     }
 
     /// The segment's open files, opened now if need be.
@@ -177,7 +181,7 @@ impl Segment {
         Ok(())
     }
 
-    fn entries(&self) -> u32 {
+    pub(crate) fn entries(&self) -> u32 {
         self.entries.load(Ordering::Acquire)
     }
 
@@ -220,13 +224,15 @@ impl Segment {
         limit: Offset,
         bytes_max: usize,
     ) -> Result<Option<Chunk>, IoError> {
-        let Some(relative) = self.relative(offset) else {
-            return Ok(None);
-        };
-        let Some(position) = files.index.find(self.entries(), relative) else {
-            return Ok(None);
-        };
-        Chunk::read(&files.store, position, offset, limit, bytes_max)
+        match self.position(files, offset) {
+            Some(position) => Chunk::read(&files.store, position, offset, limit, bytes_max),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the index says that the frame stands which holds `offset`.
+    pub(crate) fn position(&self, files: &SegmentFiles, offset: Offset) -> Option<u64> {
+        files.index.find(self.entries(), self.relative(offset)?)
     }
 
     fn relative(&self, offset: Offset) -> Option<u32> {

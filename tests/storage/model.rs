@@ -12,6 +12,7 @@ use crate::rig::{Batch, Rig};
 enum Step {
     Append { size: usize, records: u32 },
     ReadAt { part: usize },
+    AtTime { part: usize, later_us: u64 },
     Trim { part: usize },
     Reopen,
     Kill,
@@ -22,6 +23,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..1500_usize, 1..9_u32).prop_map(|(size, records)| Step::Append { size, records }),
         4 => (0..1100_usize).prop_map(|part| Step::ReadAt { part }),
+        2 => (0..1000_usize, 0..2_u64)
+            .prop_map(|(part, later_us)| Step::AtTime { part, later_us }),
         1 => (0..1100_usize).prop_map(|part| Step::Trim { part }),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
@@ -68,6 +71,20 @@ impl Model {
             (read, expected) => panic!("offset {offset}: {read:?}, expected {expected:?}"),
         }
     }
+
+    /// Looks for the time of a batch that is held, or a little later.
+    fn find(&self, rig: &Rig, part: usize, later_us: u64) {
+        let time = |base: Offset| {
+            let time = rig.log.read(base, 1).unwrap().batches().next().unwrap().append_time_us;
+            assert_eq!(rig.log.time_at_us(base).unwrap(), Some(time));
+            time
+        };
+        let times: Vec<_> = self.held().iter().map(|(base, _)| (time(*base), *base)).collect();
+        let wanted = times.get(times.len() * part / 1000).map_or(0, |(at, _)| at + later_us);
+        let first = times.iter().find(|(at, _)| *at >= wanted);
+        let expected = first.map_or(self.end, |(_, base)| *base);
+        assert_eq!(rig.log.offset_at_time(wanted).unwrap(), expected);
+    }
 }
 
 fn run(steps: Vec<Step>) {
@@ -83,6 +100,7 @@ fn run(steps: Vec<Step>) {
                 model.end = model.end.plus(u64::from(records));
             }
             Step::ReadAt { part } => model.read(&rig, model.at(part)),
+            Step::AtTime { part, later_us } => model.find(&rig, part, later_us),
             Step::Trim { part } => {
                 let before = model.at(part);
                 match rig.log.trim(before) {

@@ -92,7 +92,7 @@ const FLOORS: [&[&str]; 6] = [
     &["offset", "error", "codec", "width", "names", "settings"],
     &["disk", "seed", "frame", "store_header", "footer"],
     &["store", "scan", "index", "watermark", "group"],
-    &["chunk", "files", "segment", "intake", "active", "checkpoint", "meta", "trash"],
+    &["chunk", "files", "segment", "times", "intake", "active", "checkpoint", "meta", "trash"],
     &["recovery"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs"],
 ];

@@ -11,6 +11,7 @@
 //! Here is what users of a log call; the files beside this one hold what its keepers do.
 
 mod checkpoints;
+mod times;
 mod trim;
 mod upkeep;
 mod writing;
@@ -213,6 +214,20 @@ impl Log {
     /// `OutOfRange` at or above the end and below the start; `Damaged` if the record was
     /// acknowledged and cannot be read any more; `Io` fails this call only.
     pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
+        self.with_segment(offset, |segment, limit| segment.read(offset, limit, bytes_max))
+    }
+
+    /// Waits until the record at `offset` can be read.
+    pub fn past(&self, offset: Offset) -> Past {
+        self.watermark.past(offset)
+    }
+
+    /// Has `read` read in the segment that holds `offset`, below the limit that it is given.
+    fn with_segment<R>(
+        &self,
+        offset: Offset,
+        read: impl FnOnce(&Segment, Offset) -> Result<R, ReadError>,
+    ) -> Result<R, ReadError> {
         let Bounds { start, end } = self.bounds();
         if self.damaged && offset >= end {
             // Nobody can tell what was acknowledged behind the damage.
@@ -221,9 +236,10 @@ impl Log {
         if offset < start || offset >= end {
             return Err(ReadError::OutOfRange { offset, start, end });
         }
-        let read = self.read_segment(offset, end, bytes_max);
+        let done =
+            self.segment_of(offset, end).and_then(|segment| read(&segment, end.min(segment.end())));
         // A trim may have taken the segment away in between.
-        match read {
+        match done {
             Err(_) if offset < self.start() => {
                 Err(ReadError::OutOfRange { offset, start: self.start(), end })
             }
@@ -231,24 +247,12 @@ impl Log {
         }
     }
 
-    /// Waits until the record at `offset` can be read.
-    pub fn past(&self, offset: Offset) -> Past {
-        self.watermark.past(offset)
-    }
-
-    fn read_segment(
-        &self,
-        offset: Offset,
-        end: Offset,
-        bytes_max: usize,
-    ) -> Result<Chunk, ReadError> {
+    fn segment_of(&self, offset: Offset, end: Offset) -> Result<Arc<Segment>, ReadError> {
         let segments = self.segments.load();
         let after = segments.partition_point(|segment| segment.base() <= offset);
         let resume = segments.get(after).map(|segment| segment.base());
         match after.checked_sub(1).and_then(|at| segments.get(at)) {
-            Some(segment) if offset < segment.end() => {
-                segment.read(offset, end.min(segment.end()), bytes_max)
-            }
+            Some(segment) if offset < segment.end() => Ok(Arc::clone(segment)),
             // No segment holds it, and it was acknowledged.
             _ => Err(ReadError::Damaged { from: offset, resume: resume.or(Some(end)) }),
         }
