@@ -112,7 +112,7 @@ impl Active {
         }
         self.files.store.write(bytes, self.mark.position)?;
         self.mark = mark;
-        self.segment.publish(mark.frames, frame_base);
+        self.segment.publish(mark.frames, frame_base, mark.position);
         Ok(())
     }
 

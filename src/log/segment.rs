@@ -20,7 +20,7 @@ use super::offset::{LogId, Offset};
 use super::scan::{Found, Scan};
 use super::store::{Store, StoreFault};
 use super::store_header::STORE_HEADER_BYTES;
-use super::width::wide;
+use super::width::{narrow, wide};
 
 /// Stands for a number of index entries that nobody has counted yet.
 const ENTRIES_UNKNOWN: u32 = u32::MAX;
@@ -37,6 +37,8 @@ pub(crate) struct Segment {
     end: AtomicU64,
     /// How many index entries readers may look at.
     entries: AtomicU32,
+    /// Where the frames end in the store; beyond are zeros that a read need not bring. Only a hint.
+    frames_end: AtomicU64,
     files: Mutex<Weak<SegmentFiles>>,
     /// Ranges that were found damaged: from, and where reading can go on.
     damage: Mutex<Vec<(Offset, Option<Offset>)>>,
@@ -65,6 +67,7 @@ impl Segment {
             base,
             end: AtomicU64::new(end.get()),
             entries: AtomicU32::new(ENTRIES_UNKNOWN),
+            frames_end: AtomicU64::new(u64::MAX),
             files: Mutex::default(),
             damage: Mutex::default(),
         }
@@ -93,9 +96,10 @@ impl Segment {
         names::index(&self.directory, self.base)
     }
 
-    /// Lets readers see `entries` index entries and the records up to `end`, as far as the
-    /// watermark allows. Only the writer calls this.
-    pub(crate) fn publish(&self, entries: u32, end: Offset) {
+    /// Lets readers see `entries` index entries and the records up to `end`, whose frames end at
+    /// `position`, as far as the watermark allows. Only the writer calls this.
+    pub(crate) fn publish(&self, entries: u32, end: Offset, position: u64) {
+        self.frames_end.store(position, Ordering::Relaxed);
         self.entries.store(entries, Ordering::Release);
         self.end.store(end.get(), Ordering::Release);
     }
@@ -224,10 +228,12 @@ impl Segment {
         limit: Offset,
         bytes_max: usize,
     ) -> Result<Option<Chunk>, IoError> {
-        match self.position(files, offset) {
-            Some(position) => Chunk::read(&files.store, position, offset, limit, bytes_max),
-            None => Ok(None),
-        }
+        let Some(position) = self.position(files, offset) else {
+            return Ok(None);
+        };
+        let frames_bytes = self.frames_end.load(Ordering::Relaxed).saturating_sub(position);
+        let bytes_max = bytes_max.min(narrow(frames_bytes));
+        Chunk::read(&files.store, position, offset, limit, bytes_max)
     }
 
     /// Where the index says that the frame stands which holds `offset`.

@@ -17,7 +17,7 @@ use super::refusal::{Denied, Refusal};
 use super::session::{Session, Sessions};
 use crate::acl::{Action, Policy};
 use crate::log::{
-    AppendError, Bounds, Chunk, Durability, Log, Logs, Offset, Past, Pending, ReadError,
+    AppendError, Bounds, Chunk, Durability, Log, LogId, Logs, Offset, Past, Pending, ReadError,
 };
 use crate::tls::Moment;
 
@@ -181,6 +181,25 @@ impl Permit<Produce> {
 impl Permit<Consume> {
     pub(crate) fn bounds(&self) -> Bounds {
         self.log.bounds()
+    }
+
+    pub(crate) fn log_id(&self) -> LogId {
+        self.log.id()
+    }
+
+    /// The time by the clock that append times come from, in microseconds since the Unix epoch.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.log.now_us()
+    }
+
+    /// Whether acknowledged records behind the durable end are lost.
+    pub(crate) fn ends_damaged(&self) -> bool {
+        self.log.is_damaged()
+    }
+
+    /// The first record at or after a time. Blocks on the disk.
+    pub(crate) fn offset_at_time(&self, time_us: u64) -> Result<Offset, ReadError> {
+        self.log.offset_at_time(time_us)
     }
 
     /// Blocks on the disk.

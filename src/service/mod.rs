@@ -7,13 +7,14 @@
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
 //! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads`, `inbox`, `outbox`
-//! (means), `backend` (what the services share), `ending` and `producing` (what interfaces have in
-//! common), then the services `log_v1`, `varve_v1` and `health`.
+//! (means), `backend` (what the services share), `ending`, `producing` and `consuming` (what
+//! interfaces have in common), then the services `log_v1`, `varve_v1` and `health`.
 
 mod audit;
 pub(crate) mod backend;
 mod caller;
 pub(crate) mod checker;
+mod consuming;
 mod crew;
 mod detach;
 mod details;

@@ -100,6 +100,12 @@ impl Outbox {
         Poll::Pending
     }
 
+    /// Whether another reply may be put in.
+    pub(crate) fn has_room(&self) -> Result<bool, Gone> {
+        let state = self.0.state.lock();
+        if state.ended { Err(Gone) } else { Ok(state.bytes < WAITING_BYTES_MAX) }
+    }
+
     /// Waits until the client is gone.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<Gone> {
         let state = &mut *self.0.state.lock();

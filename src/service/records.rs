@@ -112,6 +112,26 @@ pub(crate) fn values(payload: &[u8]) -> impl Iterator<Item = Result<&[u8], Malfo
     })
 }
 
+/// How many records, and how many bytes, are the shortest beginning of a payload that has
+/// `records_max` records or reaches `bytes_max` bytes; all of it if it has neither.
+pub(crate) fn beginning(
+    payload: &[u8],
+    records_max: u64,
+    bytes_max: usize,
+) -> Result<(u32, usize), Malformed> {
+    let mut fields = Fields::of(payload);
+    let (mut records, mut bytes) = (0, 0);
+    while u64::from(records) < records_max
+        && bytes < bytes_max
+        && let Some(field) = fields.next()
+    {
+        field?;
+        records += 1;
+        bytes = payload.len() - fields.rest_bytes();
+    }
+    Ok((records, bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -219,6 +239,26 @@ mod tests {
         #[test]
         fn any_payload_is_walked_without_a_panic(payload: Vec<u8>) {
             values(&payload).for_each(drop);
+            let _cut = beginning(&payload, u64::MAX, usize::MAX);
+        }
+
+        #[test]
+        fn a_beginning_is_the_shortest_that_reaches_a_limit(
+            sizes in prop::collection::vec(0_usize..300, 1..20),
+            records_max in 0_u64..25,
+            bytes_max in 0_usize..2000,
+        ) {
+            let mut payload = Vec::new();
+            let mut ends = vec![0];
+            for size in sizes {
+                payload.extend(encode_one(&vec![7; size]));
+                ends.push(payload.len());
+            }
+            let wanted = (0..ends.len())
+                .find(|n| u64::try_from(*n) == Ok(records_max) || ends[*n] >= bytes_max)
+                .unwrap_or(ends.len() - 1);
+            let cut = beginning(&payload, records_max, bytes_max).unwrap();
+            prop_assert_eq!(cut, (u32::try_from(wanted).unwrap(), ends[wanted]));
         }
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
-use crate::log::{AckError, AppendError, Bounds, Offset, ReadError, Stopped};
+use crate::log::{AckError, AppendError, Bounds, LogId, Offset, ReadError, Stopped};
 use crate::tls::Subject;
 
 /// Every reason for which a call fails once its caller is known.
@@ -20,6 +20,9 @@ pub(crate) enum Refusal {
     /// Said only to those who may act on a log of that name.
     #[error("there is no log {name}")]
     NoLog { name: String },
+    /// The log was deleted and created again since the client learnt of it.
+    #[error("the log {name} is another one by now: its id is {actual} and not {expected}")]
+    LogReplaced { name: String, expected: LogId, actual: LogId },
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
     #[error(transparent)]
@@ -63,6 +66,10 @@ pub(crate) enum BadRequest {
     NotInEnum { field: &'static str, value: u64 },
     #[error("the record has {bytes} bytes, and the limit is {limit} bytes")]
     RecordTooLarge { field: &'static str, bytes: u64, limit: u64 },
+    #[error("{field} has {bytes} bytes, and an id has 16")]
+    NotAnId { field: &'static str, bytes: usize },
+    #[error("{field} is {value}, and may be {min} to {max}")]
+    OutOfBounds { field: &'static str, value: u64, min: u64, max: u64 },
     #[error("the request names no log")]
     NoLog,
     #[error("the stream is about log {first}, and the request names log {other:?}")]

@@ -41,6 +41,10 @@ impl Statuses {
                 Answer::new(RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND", refusal.to_string())
                     .with("log", name)
             }
+            Refusal::LogReplaced { actual, .. } => {
+                Answer::new(RpcStatusCode::FAILED_PRECONDITION, "LOG_REPLACED", refusal.to_string())
+                    .with("log_id", actual)
+            }
             Refusal::OverLimit(over) => over_limit(*over),
             Refusal::Append(error) => append(error),
             Refusal::Ack(error) => ack(*error),
@@ -123,6 +127,14 @@ fn bad_request(bad: &BadRequest) -> Answer {
             .with("field", field)
             .with("limit", limit)
             .with("actual", bytes),
+        BadRequest::NotAnId { field, bytes } => {
+            answer("ID_MALFORMED").with("field", field).with("limit", 16).with("actual", bytes)
+        }
+        BadRequest::OutOfBounds { field, value, min, max } => answer("VALUE_OUT_OF_BOUNDS")
+            .with("field", field)
+            .with("min", min)
+            .with("limit", max)
+            .with("actual", value),
         BadRequest::NoLog => answer("LOG_NOT_NAMED").with("field", "log"),
         BadRequest::OtherLog { .. } => answer("LOG_CHANGED").with("field", "log"),
     }
@@ -216,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::acl::Action;
-    use crate::log::Offset;
+    use crate::log::{LogId, Offset};
     use crate::service::refusal::Limited;
     use crate::tls::Subject;
 
@@ -231,7 +243,7 @@ mod tests {
     }
 
     fn every_refusal() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
-        let offset = Offset::new(9);
+        let (offset, id) = (Offset::new(9), LogId::from_bytes([7; 16]));
         let (start, end) = (Offset::new(2), Offset::new(5));
         let over = OverLimit { limited: Limited::Streams, limit: 1, actual: 2 };
         let denied = Denied {
@@ -266,6 +278,16 @@ mod tests {
                 RpcStatusCode::INVALID_ARGUMENT,
                 "VALUE_UNKNOWN",
             ),
+            (
+                BadRequest::NotAnId { field: "log_id", bytes: 3 }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "ID_MALFORMED",
+            ),
+            (
+                BadRequest::OutOfBounds { field: "max_bytes", value: 9, min: 1, max: 8 }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "VALUE_OUT_OF_BOUNDS",
+            ),
             (BadRequest::NoLog.into(), RpcStatusCode::INVALID_ARGUMENT, "LOG_NOT_NAMED"),
             (
                 BadRequest::OtherLog { first: "a".into(), other: "b".into() }.into(),
@@ -274,6 +296,11 @@ mod tests {
             ),
             (denied.into(), RpcStatusCode::PERMISSION_DENIED, "NOT_PERMITTED"),
             (Refusal::NoLog { name: "x".into() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
+            (
+                Refusal::LogReplaced { name: "x".into(), expected: id, actual: id },
+                RpcStatusCode::FAILED_PRECONDITION,
+                "LOG_REPLACED",
+            ),
             (over.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT"),
             (
                 AppendError::TooLarge { bytes: 2, limit: 1 }.into(),

@@ -39,6 +39,11 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    /// How many bytes are yet to be walked.
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.rest.len()
+    }
+
     fn field(&mut self) -> Option<(u64, Value<'a>)> {
         let tag = self.varint().filter(|tag| *tag <= TAG_MAX)?;
         let value = match tag & 7 {

@@ -9,6 +9,7 @@ mod batches;
 mod calls;
 mod certs;
 mod cli;
+mod consuming;
 mod disk;
 mod health;
 mod identity;

@@ -122,6 +122,12 @@ impl Log {
         Bounds { start: self.start(), end: self.watermark.end() }
     }
 
+    /// The time by the clock that append times come from, in microseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_us(&self) -> u64 {
+        self.engine.clock.now_us()
+    }
+
     /// Appends a batch of `records` whose stored form is `payload`, whole or not at all.
     ///
     /// On return the batch has its offsets and is not durable: until the returned future resolves,

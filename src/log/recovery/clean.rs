@@ -45,7 +45,7 @@ pub(super) fn open(
     let sealed = store.footer()?.is_some();
     recovered.segments = segments(site, mark.durable_end);
     if let Some(segment) = recovered.segments.last().filter(|_| !sealed) {
-        segment.publish(mark.frames, mark.durable_end);
+        segment.publish(mark.frames, mark.durable_end, mark.position);
         recovered.resting = Some(Resting { segment: Arc::clone(segment), mark });
     }
     Ok(Some(recovered))

@@ -93,7 +93,7 @@ fn recovered(
         }
     }
     let resting = resting.map(|segment| {
-        segment.publish(mark.frames, mark.durable_end);
+        segment.publish(mark.frames, mark.durable_end, mark.position);
         Resting { segment, mark }
     });
     let (start, damaged) = (site.start, verdict.tail_damaged);

@@ -1,11 +1,8 @@
 //! The service `log.v1.Log`: one log, one record a request. Its interface is frozen.
 //!
-//! Files, lowest first: `messages` (its wire form), `producing` and `fetch` (one record in, one
-//! record out), then a file per reading method.
+//! `messages` is its wire form, `producing` and `consuming` are how it says "append" and "read".
 
-mod consume;
-mod consume_stream;
-mod fetch;
+mod consuming;
 mod messages;
 mod producing;
 
@@ -17,7 +14,7 @@ use self::producing::OneRecord;
 use super::backend::Backend;
 use super::message::{Reply, Request, method};
 use super::methods;
-use super::producing::{call, stream};
+use super::{consuming as reading, producing as appending};
 
 /// The log that the service is about.
 const LOG: &str = crate::log::DEFAULT_LOG;
@@ -33,16 +30,16 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
     ServiceBuilder::new()
         .add_unary_handler(&PRODUCE, move |_, request, sink| {
-            call::handle::<OneRecord>(&first, request, sink);
+            appending::call::handle::<OneRecord>(&first, request, sink);
         })
-        .add_unary_handler(&CONSUME, move |ctx, request, sink| {
-            consume::handle(&second, &ctx, request, sink);
+        .add_unary_handler(&CONSUME, move |_, request, sink| {
+            reading::call::handle::<OneRecord>(&second, request, sink);
         })
         .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
-            consume_stream::handle(&third, &ctx, request, sink);
+            reading::stream::handle::<OneRecord>(&third, &ctx, request, sink);
         })
         .add_duplex_streaming_handler(&PRODUCE_STREAM, move |ctx, requests, sink| {
-            stream::handle::<OneRecord>(&fourth, &ctx, requests, sink);
+            appending::stream::handle::<OneRecord>(&fourth, &ctx, requests, sink);
         })
         .build()
 }

@@ -1,0 +1,174 @@
+//! One read in one call.
+//!
+//! A reading thread looks; where there is nothing yet the call is parked, which costs no thread,
+//! until there is, or its patience ends.
+
+use std::future::{Future as _, poll_fn};
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_timer::Delay;
+use grpcio::UnarySink;
+
+use super::ask::{Ask, Dialect};
+use super::reading::{Found, Reading};
+use crate::service::backend::Backend;
+use crate::service::caller::Caller;
+use crate::service::detach::detach;
+use crate::service::guard::Consume;
+use crate::service::limits::CallSlot;
+use crate::service::message::{Reply, Request};
+use crate::service::reads::Read;
+use crate::service::refusal::{BadRequest, OutOfRange, OverLimit, Refusal};
+use crate::service::session::Session;
+
+/// The longest that a call waits.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A call on its way to its answer.
+struct Call<D> {
+    backend: Arc<Backend>,
+    sink: UnarySink<Reply>,
+    reading: Reading,
+    /// When its patience ends, and what may cut it short.
+    waits: Option<(Instant, Session)>,
+    slot: CallSlot,
+    dialect: PhantomData<fn() -> D>,
+}
+
+pub(crate) fn handle<D: Dialect>(
+    backend: &Arc<Backend>,
+    mut request: Request,
+    sink: UnarySink<Reply>,
+) {
+    let (reading, waits, slot) = match begin::<D>(backend, &mut request) {
+        Ok(begun) => begun,
+        Err(refusal) => return answer(backend, sink, Err(refusal)),
+    };
+    let backend = Arc::clone(backend);
+    let dialect = PhantomData;
+    let call = Box::new(Call::<D> { backend, sink, reading, waits, slot, dialect });
+    if call.reading.needs_disk() { call.submit() } else { call.run() }
+}
+
+type Begun = (Reading, Option<(Instant, Session)>, CallSlot);
+
+fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, Refusal> {
+    let caller = Caller::take()?;
+    let known = D::LOG.map(|log| backend.guard.permit::<Consume>(&caller, log)).transpose()?;
+    let slot = backend.occupancy.call(caller.subject())?;
+    let ask = D::ask(&request.bytes())?;
+    let permit = match known {
+        Some(permit) => permit,
+        None => backend.guard.permit(&caller, named(&ask)?)?,
+    };
+    if let Some(wait) = ask.wait.filter(|wait| *wait > WAIT_MAX) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (value, max) = (ms(wait), ms(WAIT_MAX));
+        return Err(BadRequest::OutOfBounds { field: "max_wait_ms", value, min: 0, max }.into());
+    }
+    let waits = ask.wait.map(|wait| (Instant::now() + wait, backend.guard.open(&caller, &permit)));
+    Ok((Reading::new(permit, ask)?, waits, slot))
+}
+
+/// The name of the log, where a request must name one.
+pub(super) fn named(ask: &Ask) -> Result<&str, Refusal> {
+    if ask.log.is_empty() { Err(BadRequest::NoLog.into()) } else { Ok(&ask.log) }
+}
+
+impl<D: Dialect> Call<D> {
+    fn submit(self: Box<Self>) {
+        let backend = Arc::clone(&self.backend);
+        backend.reads.submit(self);
+    }
+
+    /// The reply to what was found; `None` if that is nothing.
+    fn reply(&self, found: &Found) -> Result<Option<Reply>, Refusal> {
+        match found {
+            Found::Records(chunk) => {
+                let part = self.reading.part(chunk);
+                // A read's first batch holds the offset.
+                let unreadable = Refusal::Unreadable { base_offset: part.from };
+                D::replies(part).next().unwrap_or(Err(unreadable)).map(Some)
+            }
+            Found::Gap(gap) => Ok(D::gap(gap, &self.reading.standing())),
+            Found::End => Ok(None),
+        }
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Reply, Refusal>) {
+        let Self { backend, sink, slot, .. } = *self;
+        // The call counts as answered before the answer can make the client call again.
+        drop(slot);
+        answer(&backend, sink, outcome);
+    }
+
+    /// Says that there is nothing.
+    fn answer_nothing(mut self: Box<Self>) {
+        let standing = self.reading.standing();
+        let outcome = self.reading.locate().and_then(|next| {
+            D::nothing(next, &standing).ok_or(OutOfRange::new(next, standing.bounds).into())
+        });
+        self.answer(outcome);
+    }
+
+    /// Waits for a record without a thread.
+    fn park(self: Box<Self>) {
+        detach(async move {
+            let mut call = self;
+            match call.wait().await {
+                Ok(true) => call.submit(),
+                Ok(false) => call.answer_nothing(),
+                Err(refusal) => call.answer(Err(refusal)),
+            }
+        });
+    }
+
+    /// Whether there is something before patience ends.
+    async fn wait(&mut self) -> Result<bool, Refusal> {
+        let Some((deadline, session)) = &self.waits else {
+            return Ok(false);
+        };
+        let mut more = self.reading.more();
+        let mut delay = pin!(Delay::new(deadline.saturating_duration_since(Instant::now())));
+        poll_fn(|cx| {
+            if let Poll::Ready(cut) = session.poll_cut(cx) {
+                return Poll::Ready(Err(cut.into()));
+            }
+            if let Poll::Ready(end) = Pin::new(&mut more).poll(cx) {
+                return Poll::Ready(end.map(|_| true).map_err(Refusal::from));
+            }
+            delay.as_mut().poll(cx).map(|()| Ok(false))
+        })
+        .await
+    }
+}
+
+impl<D: Dialect> Read for Call<D> {
+    fn run(mut self: Box<Self>) {
+        match self.reading.look(D::CALL_BYTES).and_then(|found| self.reply(&found)) {
+            Ok(Some(reply)) => self.answer(Ok(reply)),
+            Ok(None) if self.waits.is_some() => self.park(),
+            Ok(None) => self.answer_nothing(),
+            Err(refusal) => self.answer(Err(refusal)),
+        }
+    }
+
+    fn refuse(self: Box<Self>, over: OverLimit) {
+        self.answer(Err(over.into()));
+    }
+}
+
+fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {
+    let sent = match outcome {
+        Ok(reply) => sink.success(reply),
+        Err(refusal) => sink.fail(backend.status(&refusal)),
+    };
+    detach(async move {
+        // A client that is gone has no use for the answer.
+        let _sent = sent.await;
+    });
+}

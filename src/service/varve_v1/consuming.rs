@@ -1,0 +1,179 @@
+//! How `varve.v1` says "read": batches in their stored bytes, cut between records where they are
+//! large.
+
+use std::iter;
+
+use super::{Batches, consume_request, consume_response};
+use crate::log::{Offset, StoredBatch};
+use crate::service::consuming::{Ask, Dialect, Gap, Part, Standing};
+use crate::service::message::Reply;
+use crate::service::records;
+use crate::service::refusal::{BadRequest, Refusal};
+use crate::service::wire::Malformed;
+
+impl Dialect for Batches {
+    const LOG: Option<&'static str> = None;
+    const CALL_BYTES: usize = consume_request::BYTES_LIMIT;
+
+    fn ask(message: &[u8]) -> Result<Ask, BadRequest> {
+        consume_request::read(message)
+    }
+
+    fn replies(part: Part<'_>) -> impl Iterator<Item = Result<Reply, Refusal>> {
+        let mut rest = Rest { batches: part.chunk.batches(), piece: None, left: part.records_max };
+        let mut from = part.from;
+        iter::from_fn(move || {
+            let pieces = rest.pieces(from, part.bytes_max).transpose()?;
+            Some(pieces.map(|pieces| {
+                from = pieces.last().map_or(from, Piece::next_offset);
+                consume_response::batches(&pieces, from, &part.standing)
+            }))
+        })
+    }
+
+    fn gap(gap: &Gap, standing: &Standing) -> Option<Reply> {
+        Some(consume_response::gap(gap, standing))
+    }
+
+    fn nothing(next: Offset, standing: &Standing) -> Option<Reply> {
+        Some(consume_response::nothing(next, standing))
+    }
+}
+
+/// Consecutive records of one batch, in their stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) base: Offset,
+    pub(super) records: u32,
+    pub(super) append_time_us: u64,
+    pub(super) payload: &'a [u8],
+}
+
+/// What is yet to be sent of a chunk.
+struct Rest<'a, I> {
+    batches: I,
+    /// The batch that was cut.
+    piece: Option<Piece<'a>>,
+    left: u64,
+}
+
+impl<'a, I: Iterator<Item = StoredBatch<'a>>> Rest<'a, I> {
+    /// The records from `from` on that reach `bytes_max` bytes; `None` at the end.
+    fn pieces(
+        &mut self,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<Piece<'a>>>, Refusal> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        while bytes < bytes_max && self.left > 0 {
+            let Some(piece) = self.piece.take().or_else(|| self.batches.next().map(Piece::whole))
+            else {
+                break;
+            };
+            let unreadable = |Malformed| Refusal::Unreadable { base_offset: piece.base };
+            let piece = piece.from(from).map_err(unreadable)?;
+            let (taken, rest) = piece.cut(self.left, bytes_max - bytes).map_err(unreadable)?;
+            self.piece = rest;
+            self.left -= u64::from(taken.records);
+            bytes += taken.payload.len();
+            pieces.push(taken);
+        }
+        Ok((!pieces.is_empty()).then_some(pieces))
+    }
+}
+
+impl<'a> Piece<'a> {
+    fn whole(batch: StoredBatch<'a>) -> Self {
+        Self {
+            base: batch.base_offset,
+            records: batch.records,
+            append_time_us: batch.append_time_us,
+            payload: batch.payload,
+        }
+    }
+
+    fn next_offset(&self) -> Offset {
+        self.base.plus(u64::from(self.records))
+    }
+
+    /// Without the records below `offset`.
+    fn from(self, offset: Offset) -> Result<Self, Malformed> {
+        let below = offset.get().saturating_sub(self.base.get());
+        if below == 0 {
+            return Ok(self);
+        }
+        let (records, bytes) = records::beginning(self.payload, below, usize::MAX)?;
+        Ok(self.behind(records, bytes))
+    }
+
+    /// The shortest beginning that has `records_max` records or reaches `bytes_max` bytes, and what
+    /// is behind it.
+    fn cut(self, records_max: u64, bytes_max: usize) -> Result<(Self, Option<Self>), Malformed> {
+        if u64::from(self.records) <= records_max && self.payload.len() <= bytes_max {
+            return Ok((self, None));
+        }
+        let (records, bytes) = records::beginning(self.payload, records_max, bytes_max)?;
+        let (payload, _) = self.payload.split_at_checked(bytes).ok_or(Malformed)?;
+        let rest = self.behind(records, bytes);
+        Ok((Self { records, payload, ..self }, (rest.records > 0).then_some(rest)))
+    }
+
+    fn behind(self, records: u32, bytes: usize) -> Self {
+        Self {
+            base: self.base.plus(u64::from(records)),
+            records: self.records.saturating_sub(records),
+            payload: self.payload.get(bytes..).unwrap_or_default(),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(values: &[&str], payload: &mut Vec<u8>) -> u32 {
+        for value in values {
+            payload.extend(records::encode_one(value.as_bytes()));
+        }
+        u32::try_from(values.len()).unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_cut_between_records_at_the_limit_that_is_met_first() {
+        let mut payload = Vec::new();
+        let records = piece(&["a", "bb", "ccc"], &mut payload);
+        let base = Offset::new(7);
+        let whole = Piece { base, records, append_time_us: 5, payload: &payload };
+        assert_eq!(whole.cut(3, payload.len()), Ok((whole, None)));
+        for (records_max, bytes_max) in [(1, usize::MAX), (3, 1), (3, 5)] {
+            let (first, rest) = whole.cut(records_max, bytes_max).unwrap();
+            assert_eq!((first.base, first.records, first.payload), (base, 1, &payload[..5]));
+            let rest = rest.unwrap();
+            assert_eq!((rest.base, rest.records), (Offset::new(8), 2));
+            assert_eq!((rest.payload, rest.append_time_us), (&payload[5..], 5));
+        }
+        // The record that reaches the limit comes whole.
+        assert_eq!(whole.cut(3, 6).unwrap().0.records, 2);
+        let (all, rest) = whole.cut(3, payload.len() - 1).unwrap();
+        assert_eq!((all, rest), (whole, None));
+    }
+
+    #[test]
+    fn nothing_below_the_offset_that_was_asked_for_is_sent() {
+        let mut payload = Vec::new();
+        let records = piece(&["a", "bb", "ccc"], &mut payload);
+        let whole = Piece { base: Offset::new(7), records, append_time_us: 5, payload: &payload };
+        for (offset, left) in [(3, 3), (7, 3), (8, 2), (9, 1)] {
+            let rest = whole.from(Offset::new(offset)).unwrap();
+            assert_eq!((rest.records, rest.next_offset()), (left, Offset::new(10)), "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_no_batch_is_told() {
+        let damaged = Piece { base: Offset::ZERO, records: 2, append_time_us: 0, payload: &[0x0a] };
+        assert_eq!(damaged.from(Offset::new(1)), Err(Malformed));
+        assert_eq!(damaged.cut(1, 1), Err(Malformed));
+    }
+}
