@@ -143,6 +143,13 @@ impl Logs {
         self.engine.has_failed()
     }
 
+    /// Whether appends are refused because the disk is full, or fuller than it should be. It is
+    /// looked at about once a second.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        self.engine.space.shortage().is_some()
+    }
+
     /// Runs the work that is queued, on this thread; for a set without flushers.
     pub fn work(&self) {
         while let Ok(job) = self.engine.jobs().try_recv() {

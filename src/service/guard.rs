@@ -139,6 +139,11 @@ impl Guard {
     pub(crate) fn storage_works(&self) -> bool {
         !self.logs.has_failed()
     }
+
+    /// Whether the disk is not too full for appends.
+    pub(crate) fn has_space(&self) -> bool {
+        !self.logs.is_out_of_space()
+    }
 }
 
 impl<A> Permit<A> {

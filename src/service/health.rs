@@ -1,7 +1,8 @@
 //! `grpc.health.v1.Health`: whether the process can do its work.
 //!
-//! It is about the process and its one service: a server that cannot acknowledge appends or is
-//! stopping does not serve. Any authenticated caller may ask.
+//! One may ask about the process, a service, or one method of it. A server that cannot acknowledge
+//! appends or is stopping does not serve; while the disk is too full, only the methods that append
+//! do not. One damaged log changes nothing here. Any authenticated caller may ask.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,14 +17,13 @@ use super::backend::Backend;
 use super::caller::Caller;
 use super::detach::detach;
 use super::limits::StreamSlot;
+use super::methods::{self, Need};
 use super::refusal::Refusal;
 use super::session::{Cut, Session};
+use crate::acl::Action;
 use crate::proto::health::health_check_response::ServingStatus;
 use crate::proto::health::{HealthCheckRequest, HealthCheckResponse};
 use crate::proto::health_grpc::{self, Health};
-
-/// The names one may ask about: the process as a whole, and its service.
-const NAMES: [&str; 2] = ["", "log.v1.Log"];
 
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
@@ -35,10 +35,22 @@ struct Asked {
     backend: Arc<Backend>,
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The process or a whole service, which serve as long as any method does.
+    Whole,
+    /// A method that appends.
+    Appending,
+    /// Any other method.
+    Other,
+}
+
 /// An open watch.
 struct Watch {
     backend: Arc<Backend>,
-    is_known: bool,
+    /// `None` if there is nothing of that name.
+    part: Option<Part>,
     session: Session,
     sink: ServerStreamingSink<HealthCheckResponse>,
     _slot: StreamSlot,
@@ -61,11 +73,10 @@ impl Health for Asked {
     ) {
         let outcome =
             Caller::take().and_then(|caller| Ok(self.backend.occupancy.call(caller.subject())?));
-        let sent = match outcome {
-            Ok(_answered_at_once) if NAMES.contains(&&*request.service) => {
-                sink.success(response(self.backend.serving()))
-            }
-            Ok(_answered_at_once) => sink.fail(RpcStatus::with_message(
+        let part = Part::named(&request.service);
+        let sent = match outcome.map(|_answered_at_once| part) {
+            Ok(Some(part)) => sink.success(response(self.backend.serving(part))),
+            Ok(None) => sink.fail(RpcStatus::with_message(
                 RpcStatusCode::NOT_FOUND,
                 "there is no such service".to_owned(),
             )),
@@ -90,8 +101,8 @@ impl Health for Asked {
         let backend = Arc::clone(&self.backend);
         match opened {
             Ok((session, slot)) => {
-                let is_known = NAMES.contains(&&*request.service);
-                detach(Watch { backend, is_known, session, sink, _slot: slot }.run());
+                let part = Part::named(&request.service);
+                detach(Watch { backend, part, session, sink, _slot: slot }.run());
             }
             Err(refusal) => {
                 let sent = sink.fail(backend.status(&refusal));
@@ -134,7 +145,7 @@ impl Watch {
     }
 
     fn status(&self) -> ServingStatus {
-        if self.is_known { self.backend.serving() } else { ServingStatus::SERVICE_UNKNOWN }
+        self.part.map_or(ServingStatus::SERVICE_UNKNOWN, |part| self.backend.serving(part))
     }
 
     /// Whether the client is still there.
@@ -153,16 +164,58 @@ impl Watch {
     }
 }
 
+impl Part {
+    /// `name` is empty, a service's, or a method's such as `varve.v1.Log/Produce`.
+    fn named(name: &str) -> Option<Self> {
+        if name.is_empty() || methods::services().any(|service| service == name) {
+            return Some(Self::Whole);
+        }
+        methods::need(format!("/{name}").as_bytes()).map(|need| match need {
+            Need::Permission(Action::Produce) => Self::Appending,
+            Need::Permission(_) | Need::Identity => Self::Other,
+        })
+    }
+}
+
 impl Backend {
-    fn serving(&self) -> ServingStatus {
-        if self.guard.storage_works() && !self.guard.is_stopping() {
-            ServingStatus::SERVING
-        } else {
-            ServingStatus::NOT_SERVING
+    fn serving(&self, part: Part) -> ServingStatus {
+        let guard = &self.guard;
+        let works = guard.storage_works() && !guard.is_stopping();
+        match works && (part != Part::Appending || guard.has_space()) {
+            true => ServingStatus::SERVING,
+            false => ServingStatus::NOT_SERVING,
         }
     }
 }
 
 fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into(), ..HealthCheckResponse::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_each_service_and_each_method_have_a_state() {
+        assert_eq!(Part::named(""), Some(Part::Whole));
+        for service in methods::services() {
+            assert_eq!(Part::named(service), Some(Part::Whole), "{service}");
+        }
+        for (method, part) in [
+            (methods::PRODUCE, Part::Appending),
+            (methods::PRODUCE_BATCHES, Part::Appending),
+            (methods::CONSUME, Part::Other),
+            ("/grpc.health.v1.Health/Check", Part::Other),
+        ] {
+            assert_eq!(Part::named(&method[1..]), Some(part), "{method}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_has_one() {
+        for name in ["/", "log.v1", "log.v1.Log/", "/log.v1.Log/Produce", "log.v1.Log.Produce"] {
+            assert_eq!(Part::named(name), None, "{name}");
+        }
+    }
 }

@@ -43,6 +43,11 @@ pub(crate) fn need(path: &[u8]) -> Option<Need> {
     METHODS.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, need)| *need)
 }
 
+/// The full name of the service of each method, so as often as it has methods.
+pub(crate) fn services() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().filter_map(|(path, _)| path.split('/').nth(1))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! `grpc.health.v1`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_executor::block_on;
@@ -25,7 +26,8 @@ fn status(reply: HealthCheckResponse) -> ServingStatus {
 fn anyone_with_a_certificate_may_ask() {
     let world = World::new();
     let client = HealthClient::new(world.channel("nobody"));
-    for service in ["", "log.v1.Log"] {
+    for service in ["", "log.v1.Log", "varve.v1.Log", "varve.v1.Log/Produce", "log.v1.Log/Consume"]
+    {
         let reply = client.check_opt(&about(service), in_time()).unwrap();
         assert_eq!(status(reply), ServingStatus::SERVING);
     }
@@ -76,4 +78,50 @@ fn a_server_that_cannot_acknowledge_does_not_serve() {
     let reply = client.check_opt(&about(""), in_time()).unwrap();
     assert_eq!(status(reply), ServingStatus::NOT_SERVING);
     assert_eq!(next(), ServingStatus::NOT_SERVING);
+}
+
+#[test]
+fn r11_while_the_disk_is_too_full_only_the_methods_that_append_do_not_serve() {
+    let disk = Arc::new(SimDisk::new());
+    let storage = Options { min_free_bytes: 1 << 20, ..Options::default() };
+    let world = World::of(Plan { disk: Some(Arc::clone(&disk)), storage, ..Plan::default() });
+    let client = HealthClient::new(world.channel("nobody"));
+    let mut watch = client.watch_opt(&about("varve.v1.Log/Produce"), in_time()).unwrap();
+    let mut next = || status(block_on(watch.next()).unwrap().unwrap());
+    assert_eq!(next(), ServingStatus::SERVING);
+    disk.set_capacity(Some(0));
+    assert_eq!(next(), ServingStatus::NOT_SERVING);
+    for (name, expected) in [
+        ("", ServingStatus::SERVING),
+        ("log.v1.Log", ServingStatus::SERVING),
+        ("log.v1.Log/ConsumeStream", ServingStatus::SERVING),
+        ("log.v1.Log/ProduceStream", ServingStatus::NOT_SERVING),
+    ] {
+        let reply = client.check_opt(&about(name), in_time()).unwrap();
+        assert_eq!(status(reply), expected, "{name}");
+    }
+    disk.set_capacity(None);
+    assert_eq!(next(), ServingStatus::SERVING);
+    assert!(world.client("root").produce_opt(&record("x"), in_time()).is_ok());
+}
+
+#[test]
+fn r6_one_damaged_log_does_not_make_the_server_unhealthy() {
+    let disk = Arc::new(SimDisk::new());
+    let open = || {
+        let storage = Options { min_free_bytes: 0, ..Options::default() };
+        World::of(Plan { disk: Some(Arc::clone(&disk)), storage, ..Plan::default() })
+    };
+    let world = open();
+    assert!(world.client("root").produce_opt(&record("x"), in_time()).is_ok());
+    drop(world);
+    disk.damage(Path::new("/data/logs/default/00000000000000000000.store"), b"rot").unwrap();
+    let world = open();
+    let outcome = world.client("root").produce_opt(&record("x"), in_time());
+    assert_eq!(failure(outcome).info.reason, "LOG_DAMAGED");
+    let client = HealthClient::new(world.channel("nobody"));
+    for name in ["", "log.v1.Log", "log.v1.Log/Produce"] {
+        let reply = client.check_opt(&about(name), in_time()).unwrap();
+        assert_eq!(status(reply), ServingStatus::SERVING, "{name}");
+    }
 }

@@ -13,8 +13,8 @@ class Health(ServerCase):
         self.addCleanup(channel.close)
         return health_pb2_grpc.HealthStub(channel)
 
-    def test_the_process_and_its_service_are_serving(self):
-        for service in ("", "log.v1.Log"):
+    def test_the_process_its_services_and_their_methods_are_serving(self):
+        for service in ("", "log.v1.Log", "varve.v1.Log", "varve.v1.Log/Produce"):
             request = health_pb2.HealthCheckRequest(service=service)
             # Also for a client that may neither produce nor consume.
             for who in ("root", "nobody"):
