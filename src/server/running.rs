@@ -21,7 +21,7 @@ use crate::service::guard::Guard;
 use crate::service::identity::Authentication;
 use crate::service::status::Statuses;
 use crate::service::wait::wait_until;
-use crate::service::{health, log_v1, varve_v1};
+use crate::service::{health, log_v1, reflection, varve_v1};
 use crate::tls::Credentials;
 
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
@@ -160,6 +160,7 @@ fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Serve
     let environment =
         Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
     let arguments = arguments::builder(options, &environment).build_args();
+    let [reflection, reflection_alpha] = reflection::services(backend);
     Ok(ServerBuilder::new(environment)
         .channel_args(arguments)
         .requests_slot_per_cq(QUEUED_CALLS)
@@ -167,6 +168,8 @@ fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Serve
         .register_service(log_v1::service(backend))
         .register_service(varve_v1::service(backend))
         .register_service(health::service(backend))
+        .register_service(reflection)
+        .register_service(reflection_alpha)
         .build()?)
 }
 

@@ -22,10 +22,13 @@ pub(crate) const PRODUCE_BATCH: &str = "/varve.v1.Log/Produce";
 pub(crate) const PRODUCE_BATCHES: &str = "/varve.v1.Log/ProduceStream";
 pub(crate) const CONSUME_BATCHES: &str = "/varve.v1.Log/Consume";
 pub(crate) const CONSUME_BATCHES_STREAM: &str = "/varve.v1.Log/ConsumeStream";
+pub(crate) const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+pub(crate) const REFLECT_ALPHA: &str =
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 10] = [
+const METHODS: [(&str, Need); 12] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
@@ -36,6 +39,8 @@ const METHODS: [(&str, Need); 10] = [
     (CONSUME_BATCHES_STREAM, Need::Permission(Action::Consume)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),
+    (REFLECT, Need::Identity),
+    (REFLECT_ALPHA, Need::Identity),
 ];
 
 /// What the method at `path` needs; `None` if nobody said.
@@ -52,13 +57,13 @@ pub(crate) fn services() -> impl Iterator<Item = &'static str> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use protobuf::reflect::FileDescriptor;
+    use protobuf::Message as _;
+    use protobuf::descriptor::{FileDescriptorProto, FileDescriptorSet};
 
     use super::*;
     use crate::proto;
 
-    fn paths(file: &FileDescriptor) -> Vec<String> {
-        let file = file.proto();
+    fn paths(file: &FileDescriptorProto) -> Vec<String> {
         let path = |service: &str, method: &str| format!("/{}.{service}/{method}", file.package());
         let of = |service: &protobuf::descriptor::ServiceDescriptorProto| -> Vec<String> {
             service.method.iter().map(|m| path(service.name(), m.name())).collect()
@@ -68,15 +73,8 @@ mod tests {
 
     #[test]
     fn every_method_of_every_service_is_mapped_and_nothing_else() {
-        let files = [
-            proto::log::file_descriptor(),
-            proto::health::file_descriptor(),
-            proto::record::file_descriptor(),
-            proto::log_service::file_descriptor(),
-            proto::status::file_descriptor(),
-            proto::error_details::file_descriptor(),
-        ];
-        let declared: BTreeSet<String> = files.into_iter().flat_map(paths).collect();
+        let files = FileDescriptorSet::parse_from_bytes(proto::DESCRIPTORS).unwrap().file;
+        let declared: BTreeSet<String> = files.iter().flat_map(paths).collect();
         let mapped = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
         assert_eq!(declared, mapped);
     }

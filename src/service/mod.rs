@@ -8,7 +8,7 @@
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
 //! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads`, `inbox`, `outbox`
 //! (means), `backend` (what the services share), `ending`, `producing` and `consuming` (what
-//! interfaces have in common), then the services `log_v1`, `varve_v1` and `health`.
+//! interfaces have in common), then the services `log_v1`, `varve_v1`, `health` and `reflection`.
 
 mod audit;
 pub(crate) mod backend;
@@ -31,6 +31,7 @@ mod outbox;
 mod producing;
 mod reads;
 mod records;
+pub(crate) mod reflection;
 mod refusal;
 mod session;
 pub(crate) mod status;

@@ -16,6 +16,7 @@ mod identity;
 mod lifecycle;
 mod limits;
 mod pki;
+mod reflection;
 mod streams;
 mod wire;
 mod world;
