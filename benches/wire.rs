@@ -5,27 +5,25 @@
 //! unary caller. Every reply is sent after its record's sync.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::as_conversions, missing_docs)]
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, unreachable_pub)]
 
-use std::path::{Path, PathBuf};
+#[path = "rig.rs"]
+mod rig;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::{SinkExt as _, StreamExt as _};
-use grpcio::{
-    Channel, ChannelBuilder, ChannelCredentialsBuilder, EnvBuilder, Environment, WriteFlags,
-};
-use varve::acl::Policy;
-use varve::certs::{self, CaOrder, LeafOrder};
+use grpcio::WriteFlags;
 use varve::log::{DEFAULT_LOG, Log, Logs, Options, OsDisk};
 use varve::proto::health::HealthCheckRequest;
 use varve::proto::health_grpc::HealthClient;
 use varve::proto::log::{ProduceRequest, Record};
 use varve::proto::log_grpc::LogClient;
-use varve::server::{Server, ServerOptions, Transport};
-use varve::tls::Credentials;
+
+use rig::{Certificates, median};
 
 const RECORD_BYTES: usize = 100;
 const ROUNDS: usize = 3;
@@ -33,17 +31,14 @@ const ROUND: Duration = Duration::from_secs(4);
 const CALLERS: usize = 64;
 
 fn main() {
-    let directory = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let root = directory.map_or_else(std::env::temp_dir, PathBuf::from);
-    let scratch = tempfile::tempdir_in(root).unwrap();
-    let certificates = Certificates::make(scratch.path());
+    let (scratch, certificates) = rig::scratch();
     let data = scratch.path().join("data");
     let logs = Logs::open(&data, Arc::new(OsDisk::new()), Options::default()).unwrap();
     let server = certificates.serve(&logs);
     let log = logs.get(DEFAULT_LOG).unwrap();
     println!("medians of {ROUNDS} rounds of {ROUND:?}, records of {RECORD_BYTES} B, mutual TLS");
     for _ in 0..2 {
-        produce_stream(&certificates.client(server.port()));
+        produce_stream(&client(&certificates, server.port()));
     }
     unary(&certificates, server.port(), &log);
     lone_caller(&certificates, server.port());
@@ -51,77 +46,13 @@ fn main() {
     logs.close().unwrap();
 }
 
-struct Certificates {
-    directory: PathBuf,
-    environment: Arc<Environment>,
-}
-
-impl Certificates {
-    fn make(directory: &Path) -> Self {
-        let requests = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
-        let file = |name: &str| requests.join(name);
-        let (request, config) = (file("ca-csr.json"), file("ca-config.json"));
-        let ca = CaOrder { request: &request, out_dir: directory, name: "ca", force: false };
-        let ca = certs::make_ca(&ca).unwrap();
-        for (name, profile) in [("server", "server"), ("root-client", "client")] {
-            certs::issue(&LeafOrder {
-                ca_cert: &ca.certificate,
-                ca_key: &ca.key,
-                config: &config,
-                profile,
-                request: &file(&format!("{name}-csr.json")),
-                out_dir: directory,
-                name,
-                force: false,
-            })
-            .unwrap();
-        }
-        let environment = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("client").build());
-        Self { directory: directory.to_owned(), environment }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn serve(&self, logs: &Arc<Logs>) -> Server {
-        let credentials = Credentials::load(
-            &self.file("server.pem"),
-            &self.file("server-key.pem"),
-            &self.file("ca.pem"),
-        );
-        let transport = Transport::MutualTls(Arc::new(credentials.unwrap()));
-        let policy = Policy::parse("p, root, *, *", Path::new("acl.csv")).unwrap();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let options = ServerOptions::new(listen, transport, Arc::new(policy));
-        Server::start(options, Arc::clone(logs)).unwrap()
-    }
-
-    fn client(&self, port: u16) -> LogClient {
-        LogClient::new(self.channel(port))
-    }
-
-    fn channel(&self, port: u16) -> Channel {
-        let read = |name: &str| std::fs::read(self.file(name)).unwrap();
-        let credentials = ChannelCredentialsBuilder::new()
-            .root_cert(read("ca.pem"))
-            .cert(read("root-client.pem"), read("root-client-key.pem"))
-            .build();
-        ChannelBuilder::new(Arc::clone(&self.environment))
-            .use_local_subchannel_pool(true)
-            .set_credentials(credentials)
-            .connect(&format!("127.0.0.1:{port}"))
-    }
+fn client(certificates: &Certificates, port: u16) -> LogClient {
+    LogClient::new(certificates.channel(port))
 }
 
 fn request() -> ProduceRequest {
     let record = Record { value: vec![7; RECORD_BYTES].into(), ..Record::default() };
     ProduceRequest { record: Some(record).into(), ..ProduceRequest::default() }
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }
 
 /// One stream, one record per request, as many in flight as the server lets be. The client's loops
@@ -161,7 +92,7 @@ fn produce_stream(client: &LogClient) {
 
 /// Callers that each wait for their reply before they call again.
 fn unary(certificates: &Certificates, port: u16, log: &Log) {
-    let clients: Vec<LogClient> = (0..4).map(|_| certificates.client(port)).collect();
+    let clients: Vec<LogClient> = (0..4).map(|_| client(certificates, port)).collect();
     let syncs = AtomicU64::new(0);
     let done = AtomicBool::new(false);
     let (calls, elapsed) = std::thread::scope(|scope| {
@@ -202,7 +133,7 @@ fn unary(certificates: &Certificates, port: u16, log: &Log) {
 
 /// One caller, beside the same caller's calls that touch no log: what the wire alone takes.
 fn lone_caller(certificates: &Certificates, port: u16) {
-    let (client, channel) = (certificates.client(port), certificates.channel(port));
+    let (client, channel) = (client(certificates, port), certificates.channel(port));
     let health = HealthClient::new(channel);
     let latencies = |name: &str, call: &dyn Fn()| {
         let mut latencies: Vec<Duration> = (0..5000)
