@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod memory;
 mod records;
 mod refusals;
 mod running;

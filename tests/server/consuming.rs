@@ -506,3 +506,68 @@ fn a_call_that_waits_takes_a_slot_until_it_is_answered() {
     block_on(waiting).unwrap();
     within_a_second(|| client.consume_opt(&ask(), in_time()).ok());
 }
+
+/// Reads on from `next` over one broken stream after the other, and checks that no offset is left
+/// out or comes twice.
+async fn tail_to(client: LogClient, end: u64) {
+    let mut next = 0;
+    while next < end {
+        let again = in_time().wait_for_ready(true);
+        let mut replies = client.consume_stream_opt(&from(Start::Offset(next)), again).unwrap();
+        while next < end
+            && let Some(Ok(reply)) = replies.next().await
+        {
+            for (offset, value) in records(&reply) {
+                assert_eq!((offset, value), (next, format!("{next}")));
+                next += 1;
+            }
+            assert_eq!(reply.next_offset, next);
+        }
+    }
+}
+
+#[test]
+fn tails_resume_over_restarts_without_a_gap_or_a_duplicate() {
+    const CONSUMERS: usize = 50;
+    const ROUNDS: u64 = 3;
+    const RECORDS: u64 = 200;
+    let mut world = world();
+    let clients: Vec<LogClient> = (0..5).map(|_| client(&world)).collect();
+    let tails = (0..CONSUMERS).map(|n| tail_to(clients[n % 5].clone(), ROUNDS * RECORDS));
+    let tails = futures_util::future::join_all(tails);
+    let all = std::thread::spawn(move || block_on(tails));
+    for round in 0..ROUNDS {
+        let producer = client(&world);
+        for n in (round * RECORDS..(round + 1) * RECORDS).step_by(2) {
+            assert_eq!(
+                produce(&producer, &[&format!("{n}"), &format!("{}", n + 1)]).base_offset,
+                n
+            );
+        }
+        if round + 1 < ROUNDS {
+            world.restart();
+        }
+    }
+    all.join().unwrap();
+}
+
+#[test]
+fn consumers_that_stop_reading_slow_nobody_and_miss_nothing() {
+    let world = world();
+    let (writer, slow) = (client(&world), client(&world));
+    let value = "x".repeat(1000);
+    let fill = || (0..100).for_each(|_| drop(append(&writer, vec![record(value.as_str()); 100])));
+    fill();
+    let mut stalled: Vec<Stream> = (0..10).map(|_| Stream::open(&slow, &ask())).collect();
+    // Whoever reads gets all, and what is appended meanwhile, while the others take nothing.
+    let mut reader = Stream::open(&client(&world), &ask());
+    fill();
+    for stream in std::iter::once(&mut reader).chain(&mut stalled) {
+        let mut next = 0;
+        while next < 20_000 {
+            let reply = stream.reply();
+            assert_eq!(reply.batches[0].base_offset, next);
+            next = reply.next_offset;
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) logs: Arc<Logs>,
     server: Option<Server>,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// How a world is made.
@@ -86,7 +86,7 @@ impl World {
         (plan.change)(&mut options);
         let server = Server::start(options, Arc::clone(&logs)).unwrap();
         let port = server.port();
-        Self { authority, logs, server: Some(server), port, _folder: folder }
+        Self { authority, logs, server: Some(server), port, folder }
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -100,6 +100,19 @@ impl World {
     /// Stops the server in order.
     pub(crate) fn shutdown(&mut self) -> Stopped {
         self.server.take().unwrap().shutdown()
+    }
+
+    /// Stops the server and starts another on the same port and data, with its default options.
+    pub(crate) fn restart(&mut self) {
+        self.shutdown();
+        self.logs.close().unwrap();
+        let data = self.folder.path().join("data");
+        let storage = Options { min_free_bytes: 0, ..Options::default() };
+        self.logs = Logs::open(&data, Arc::new(OsDisk::new()), storage).unwrap();
+        let transport = Transport::MutualTls(self.credentials_of(&self.authority));
+        let listen = ([127, 0, 0, 1], self.port).into();
+        let options = ServerOptions::new(listen, transport, policy(ROOT));
+        self.server = Some(Server::start(options, Arc::clone(&self.logs)).unwrap());
     }
 
     /// A connection of its own for the subject `name`.
