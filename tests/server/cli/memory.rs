@@ -69,7 +69,7 @@ fn memory_stays_flat_while_consumers_stop_reading() {
     let each_kib = first_kib.saturating_sub(before_kib) / STALLED as u64;
     println!("{each_kib} KiB for each of {STALLED} consumers that stopped reading");
     // What is read at once, what waits, and what the transport holds of it.
-    assert!(each_kib < 2048, "{each_kib} KiB each");
+    assert!(each_kib < 4096, "{each_kib} KiB each");
     std::thread::sleep(stall());
     fill();
     let last_kib = anonymous_kib(&server);
