@@ -26,7 +26,10 @@
 //! | 112 | 8 | capacity that the segment was given, in bytes |
 //! | 120 | 4 | segments |
 //! | 124 | 4 | CRC32C of their base offsets |
-//! | 128 | 32 | zero |
+//! | 128 | 4 | where the producers are: 0 nowhere, 1 in frames, 2 in their file and in frames |
+//! | 132 | 4 | zero |
+//! | 136 | 8 | offset from which on frames tell of producers |
+//! | 144 | 16 | zero |
 
 use std::path::{Path, PathBuf};
 
@@ -73,6 +76,33 @@ impl Census {
     }
 }
 
+/// Where a log's producers are to be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProducersAt {
+    /// Frames tell of producers from here on. Below there are none, unless a file has them.
+    pub(crate) from: Offset,
+    /// Whether the file `producers` has those below, and maybe some above.
+    pub(crate) in_file: bool,
+}
+
+impl ProducersAt {
+    /// The first of its two fields, in a slot with this durable end. Zero, as it was when there
+    /// were no producers, says that none is below that end.
+    fn kind(self, durable_end: Offset) -> u32 {
+        match self {
+            Self { in_file: true, .. } => 2,
+            Self { from, in_file: false } => u32::from(from < durable_end),
+        }
+    }
+
+    fn decode(kind: u32, from: Offset, durable_end: Offset) -> Self {
+        match kind {
+            0 => Self { from: durable_end, in_file: false },
+            _ => Self { from, in_file: kind != 1 },
+        }
+    }
+}
+
 /// What a slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
@@ -81,6 +111,7 @@ pub(crate) struct Checkpoint {
     pub(crate) start: Offset,
     pub(crate) mark: Mark,
     pub(crate) census: Census,
+    pub(crate) producers: ProducersAt,
 }
 
 impl Checkpoint {
@@ -108,6 +139,9 @@ impl Checkpoint {
         covered.extend_from_slice(&mark.capacity_bytes.to_le_bytes());
         covered.extend_from_slice(&self.census.segments.to_le_bytes());
         covered.extend_from_slice(&self.census.bases_crc.to_le_bytes());
+        covered.extend_from_slice(&self.producers.kind(mark.durable_end).to_le_bytes());
+        covered.extend_from_slice(&[0; 4]);
+        covered.extend_from_slice(&self.producers.from.get().to_le_bytes());
         covered.resize(COVERED.len(), 0);
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&crc32c::crc32c(&covered).to_le_bytes());
@@ -141,7 +175,9 @@ impl Checkpoint {
             capacity_bytes: fields.u64()?,
         };
         let census = Census { segments: fields.u32()?, bases_crc: fields.u32()? };
-        Some(Slot::Valid(sequence, Self { log_id, clean, start, mark, census }))
+        let (kind, _zero, from) = (fields.u32()?, fields.u32()?, Offset::new(fields.u64()?));
+        let producers = ProducersAt::decode(kind, from, mark.durable_end);
+        Some(Slot::Valid(sequence, Self { log_id, clean, start, mark, census, producers }))
     }
 }
 
@@ -239,6 +275,10 @@ mod tests {
             start: Offset::new(1),
             mark: Mark { durable_end: Offset::new(end), frames: 5, ..Mark::default() },
             census: Census::of([1, 7].map(Offset::new).into_iter()),
+            producers: ProducersAt {
+                from: Offset::new(end.saturating_sub(end % 3)),
+                in_file: end.is_multiple_of(2),
+            },
         }
     }
 
@@ -271,6 +311,19 @@ mod tests {
             let expected = Checkpoint { clean: false, ..checkpoint(4) };
             assert_eq!(read(&disk), Some(expected), "byte {at}");
         }
+    }
+
+    /// Slots that were written before there were producers have zeros there.
+    #[test]
+    fn zeros_say_that_there_are_no_producers_below_the_durable_end() {
+        let mut without = checkpoint(7);
+        without.producers = ProducersAt { from: Offset::new(7), in_file: false };
+        let mut bytes = without.encode(1);
+        assert_eq!(bytes[128..136], [0; 8]);
+        bytes[136..144].fill(0);
+        let crc = crc32c::crc32c(&bytes[COVERED]).to_le_bytes();
+        bytes[8..12].copy_from_slice(&crc);
+        assert!(matches!(Checkpoint::decode(&bytes), Some(Slot::Valid(1, old)) if old == without));
     }
 
     #[test]

@@ -13,6 +13,11 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes }
     }
 
+    /// Whether all fields were read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The next `N` bytes as they stand.
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.rest.split_first_chunk::<N>()?;

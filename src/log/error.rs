@@ -147,6 +147,9 @@ pub enum AppendError {
         /// The offset that it would have got. It may not be durable yet: see `Log::settled`.
         end: Offset,
     },
+    /// The batch is not the one that its producer has to send next.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
     /// Acknowledged records in the unsealed tail are damaged: the log takes no appends.
     #[error("the log's tail is damaged; it takes no appends until it is repaired")]
     Damaged,
@@ -156,6 +159,56 @@ pub enum AppendError {
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
+}
+
+/// Why a batch that names its producer was neither appended nor recognised. The log is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SequenceError {
+    /// The producer has begun a higher epoch.
+    #[error("epoch {epoch} of the producer is over: the log has seen epoch {current}")]
+    Fenced {
+        /// The batch's epoch.
+        epoch: u32,
+        /// The highest one.
+        current: u32,
+    },
+    /// Batches before this one are missing.
+    #[error("the producer's next batch is number {expected} of its epoch, and this is {actual}")]
+    Gap {
+        /// The sequence that comes next.
+        expected: u64,
+        /// The batch's sequence.
+        actual: u64,
+    },
+    /// The sequence is that of a batch with other records.
+    #[error("the producer's batch number {sequence} is in the log with other records")]
+    Reused {
+        /// The batch's sequence.
+        sequence: u64,
+    },
+    /// The batch was appended so long ago that it is not remembered.
+    #[error(
+        "the producer's batch number {sequence} was appended before, and the log remembers those \
+         from {oldest} on"
+    )]
+    TooOld {
+        /// The batch's sequence.
+        sequence: u64,
+        /// The oldest sequence that is remembered.
+        oldest: u64,
+    },
+    /// Too many of the producer's batches are not yet durable; later there will be room.
+    #[error("{batches} batches of the producer wait for the disk, which is the limit")]
+    Busy {
+        /// How many there are.
+        batches: usize,
+    },
+    /// The log knows as many producers as it may, and forgets none.
+    #[error("the log knows {limit} producers, which is the limit, and this would be another")]
+    TooManyProducers {
+        /// How many there may be.
+        limit: usize,
+    },
 }
 
 /// Why an append that was taken has no acknowledgement.

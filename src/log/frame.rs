@@ -16,7 +16,7 @@
 //! | 48 | 2 | flags, zero |
 //! | 50 | 2 | extension length, a multiple of 8 |
 //! | 52 | 4 | CRC32C of the payload |
-//! | 56 | 16 | producer id |
+//! | 56 | 16 | producer id; all zero if the batch has none |
 //! | 72 | 4 | producer epoch |
 //! | 76 | 4 | zero |
 //! | 80 | 8 | producer sequence |
@@ -26,6 +26,7 @@
 
 use super::codec::Decoder;
 use super::offset::Offset;
+use super::producer::{Producer, ProducerId};
 use super::seed::Seed;
 use super::width::{narrow, wide};
 
@@ -40,6 +41,8 @@ const CRC_AT: usize = 4;
 const COVERED_FROM: usize = 8;
 const INCARNATION_AT: usize = 32;
 const EXTENSION_LENGTH_AT: usize = 50;
+/// The fields of the producer.
+const PRODUCER_BYTES: usize = 32;
 
 /// The fields of a frame's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,17 +57,9 @@ pub(crate) struct FrameHeader {
     pub(crate) durable_end: Offset,
     pub(crate) extension_bytes: u16,
     pub(crate) payload_crc: u32,
-    pub(crate) producer: Producer,
+    pub(crate) producer: Option<Producer>,
     /// The header's own checksum, as it was read or stamped.
     pub(crate) crc: u32,
-}
-
-/// Who made a batch, for recognising a retry; all zero when the producer did not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Producer {
-    pub(crate) id: [u8; 16],
-    pub(crate) epoch: u32,
-    pub(crate) sequence: u64,
 }
 
 impl FrameHeader {
@@ -102,10 +97,15 @@ impl FrameHeader {
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&self.extension_bytes.to_le_bytes());
         out.extend_from_slice(&self.payload_crc.to_le_bytes());
-        out.extend_from_slice(&self.producer.id);
-        out.extend_from_slice(&self.producer.epoch.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&self.producer.sequence.to_le_bytes());
+        match &self.producer {
+            Some(producer) => {
+                out.extend_from_slice(&producer.id.bytes());
+                out.extend_from_slice(&producer.epoch.to_le_bytes());
+                out.extend_from_slice(&[0; 4]);
+                out.extend_from_slice(&producer.sequence.to_le_bytes());
+            }
+            None => out.extend_from_slice(&[0; PRODUCER_BYTES]),
+        }
         out.extend_from_slice(payload);
         out.resize(out.len().next_multiple_of(FRAME_ALIGN), 0);
     }
@@ -137,7 +137,8 @@ impl FrameHeader {
         let id = fields.array()?;
         let epoch = fields.u32()?;
         let _zero = fields.u32()?;
-        let producer = Producer { id, epoch, sequence: fields.u64()? };
+        let sequence = fields.u64()?;
+        let producer = ProducerId::from_bytes(id).map(|id| Producer { id, epoch, sequence });
         let header = Self {
             payload_bytes,
             records,
@@ -204,7 +205,9 @@ mod tests {
             base: Offset::new(10),
             append_time_us: 77,
             payload_crc: crc32c::crc32c(payload),
-            producer: Producer { id: [9; 16], epoch: 2, sequence: 8 },
+            producer: ProducerId::from_bytes([9; 16])
+                .filter(|_| payload.len() % 2 == 1)
+                .map(|id| Producer { id, epoch: 2, sequence: 8 }),
             ..FrameHeader::default()
         };
         let mut bytes = Vec::new();

@@ -97,6 +97,7 @@ pub struct Pending {
     base: Offset,
     next: Offset,
     append_time_us: u64,
+    is_duplicate: bool,
     waiter: Option<usize>,
 }
 
@@ -107,7 +108,12 @@ impl Pending {
         (base, next): (Offset, Offset),
         append_time_us: u64,
     ) -> Self {
-        Self { group, level, base, next, append_time_us, waiter: None }
+        Self { group, level, base, next, append_time_us, is_duplicate: false, waiter: None }
+    }
+
+    /// Says that the batch was there before.
+    pub(crate) fn duplicate(self) -> Self {
+        Self { is_duplicate: true, ..self }
     }
 
     /// The offset of the batch's first record.
@@ -122,7 +128,13 @@ impl Pending {
         self.next
     }
 
-    /// When the log took the batch, in microseconds since the Unix epoch.
+    /// Whether the batch was in the log already, at these offsets, and was not appended again.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.is_duplicate
+    }
+
+    /// When the log took the batch, in microseconds since the Unix epoch; 0 for a duplicate.
     #[must_use]
     pub fn append_time_us(&self) -> u64 {
         self.append_time_us

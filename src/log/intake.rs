@@ -9,6 +9,7 @@ use super::error::AppendError;
 use super::frame::FrameHeader;
 use super::group::{Group, Pending};
 use super::offset::{Durability, Offset};
+use super::producers::{Original, Producers, Remembered};
 use super::width::wide;
 
 /// A buffer that nobody waits for is written once it is this large, in bytes.
@@ -86,18 +87,28 @@ pub(crate) struct Intake {
     pub(crate) write_wanted: bool,
     /// Whether a sync is due after the delay.
     pub(crate) timer_set: bool,
+    pub(crate) producers: Producers,
     frames: Frames,
     group: Arc<Group>,
     /// The group of the batch that was pushed last.
     last_group: Arc<Group>,
+    /// The group of what was found at the start.
+    durable_group: Arc<Group>,
 }
 
 impl Intake {
-    pub(crate) fn new(next: Offset, last_time_us: u64, refusal: Option<Refusal>) -> Self {
+    pub(crate) fn new(
+        next: Offset,
+        last_time_us: u64,
+        producers: Producers,
+        refusal: Option<Refusal>,
+    ) -> Self {
+        let durable_group = Self::nothing_in_flight();
         Self {
             refusal,
             next,
             last_time_us,
+            producers,
             pending_bytes: 0,
             queued: false,
             sync_wanted: false,
@@ -105,7 +116,8 @@ impl Intake {
             timer_set: false,
             frames: Frames::default(),
             group: Arc::default(),
-            last_group: Self::nothing_in_flight(),
+            last_group: Arc::clone(&durable_group),
+            durable_group,
         }
     }
 
@@ -124,6 +136,11 @@ impl Intake {
         let (bytes, next) = (header.frame_bytes(), self.next);
         self.frames.spans.push(Span { bytes, next, append_time_us: self.last_time_us });
         self.pending_bytes += wide(bytes);
+        if let Some(producer) = &header.producer {
+            let FrameHeader { base, records, payload_crc, .. } = header;
+            let batch = Remembered { base, records, payload_crc };
+            self.producers.take(producer, batch, Arc::clone(&self.group));
+        }
         if !Arc::ptr_eq(&self.last_group, &self.group) {
             self.last_group = Arc::clone(&self.group);
         }
@@ -134,6 +151,13 @@ impl Intake {
     pub(crate) fn settled(&self, end: Offset) -> Pending {
         let group = Arc::clone(&self.last_group);
         Pending::new(group, Durability::Synced, (end, end), self.last_time_us)
+    }
+
+    /// Waits until `original` has reached `durability`, as it may have already.
+    pub(crate) fn duplicate(&self, original: Original, durability: Durability) -> Pending {
+        let Original { base, next, group } = original;
+        let group = group.unwrap_or_else(|| Arc::clone(&self.durable_group));
+        Pending::new(group, durability, (base, next), 0).duplicate()
     }
 
     /// What was found at the start is durable.
@@ -187,10 +211,17 @@ impl Intake {
         wanted
     }
 
+    /// `bytes` more are durable, and with them all batches below `end`.
+    pub(crate) fn made_durable(&mut self, end: Offset, bytes: u64) {
+        self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+        self.producers.made_durable(end, bytes);
+    }
+
     /// Drops what was not written, so that the next record gets the offset `written` again, and
     /// returns the group that has to be told.
     pub(crate) fn drop_unwritten(&mut self, written: Offset, unsynced_bytes: u64) -> Arc<Group> {
         self.frames.clear();
+        self.producers.drop_unwritten(written);
         self.next = written;
         self.pending_bytes = unsynced_bytes;
         std::mem::take(&mut self.group)
@@ -215,7 +246,7 @@ mod tests {
 
     #[test]
     fn r15_an_append_time_stands_still_while_the_clock_is_behind_the_last_one() {
-        let mut intake = Intake::new(Offset::ZERO, 1000, None);
+        let mut intake = Intake::new(Offset::ZERO, 1000, Producers::new(1), None);
         let header = FrameHeader { records: 1, ..FrameHeader::default() };
         let times = [500, 999, 1001, 900, 2000]
             .map(|now_us| intake.push(header, b"", now_us).0.append_time_us);

@@ -120,7 +120,12 @@ impl Logs {
         }
         let meta = Meta { id: new_id()?, name: name.clone(), overrides };
         let directory = self.create_directory(&meta)?;
-        let log = Arc::new(Log::new(&self.engine, &directory, meta, recovery::empty()));
+        let log = Arc::new(Log::new(
+            &self.engine,
+            &directory,
+            meta,
+            recovery::empty(&self.engine.options),
+        ));
         self.logs.write().insert(name.to_string(), Arc::clone(&log));
         Ok(log)
     }

@@ -6,10 +6,10 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, error, codec, width, names, settings |
+//! | 0 | offset, producer, error, codec, width, names, settings |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
-//! | 3 | chunk, files, segment, times, intake, active, checkpoint, meta, trash |
+//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, trash |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
 
@@ -34,6 +34,8 @@ mod meta;
 mod names;
 mod offset;
 mod prepared;
+mod producer;
+mod producers;
 mod recovery;
 mod scan;
 mod seed;
@@ -48,16 +50,18 @@ mod width;
 mod writer;
 
 pub use chunk::{Chunk, StoredBatch};
-pub use commit_log::Log;
+pub use commit_log::{Append, Log};
 pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
 pub use error::{
-    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, Stopped,
-    TrimError,
+    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, SequenceError,
+    Stopped, TrimError,
 };
 pub use group::Pending;
 pub use logs::{CloseError, DEFAULT_LOG, Logs};
 pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError};
 pub use offset::{Bounds, Durability, LogId, Offset};
+pub use producer::{Producer, ProducerId};
+pub use producers::PRODUCER_BATCHES_MAX;
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
     SEGMENT_BYTES_MIN,

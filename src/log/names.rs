@@ -1,7 +1,7 @@
 //! What the files of a data directory are called.
 //!
-//! `DATA/LOCK`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`, `checkpoint`, and
-//! per segment `<base offset in 20 digits>.store` and `.index`.
+//! `DATA/LOCK`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`, `checkpoint`,
+//! `producers`, and per segment `<base offset in 20 digits>.store` and `.index`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -103,6 +103,15 @@ pub(crate) fn meta(log: &Path) -> PathBuf {
 
 pub(crate) fn checkpoint(log: &Path) -> PathBuf {
     log.join("checkpoint")
+}
+
+pub(crate) fn producers(log: &Path) -> PathBuf {
+    log.join("producers")
+}
+
+/// The file `producers` before it is whole.
+pub(crate) fn new_producers(log: &Path) -> PathBuf {
+    log.join("producers.new")
 }
 
 pub(crate) fn store(log: &Path, base: Offset) -> PathBuf {

@@ -81,6 +81,9 @@ pub struct Options {
     pub open_segments_max: usize,
     /// How many logs there may be. 10,000.
     pub logs_max: usize,
+    /// How many producers a log may know. It forgets none, so beyond it a batch of a new one is
+    /// refused. One takes from some hundred bytes to 17 KiB, in memory and on disk. 10,000.
+    pub producers_max: usize,
     /// Refuse to open a log with damaged records rather than serve the others.
     pub strict: bool,
     /// What logs get that set nothing themselves.
@@ -98,6 +101,7 @@ impl Default for Options {
             min_free_bytes: 64 << 20,
             open_segments_max: 256,
             logs_max: 10_000,
+            producers_max: 10_000,
             strict: false,
             defaults: LogSettings::default(),
             on_fatal: Arc::new(|_| {}),
@@ -114,6 +118,7 @@ impl fmt::Debug for Options {
             .field("min_free_bytes", &self.min_free_bytes)
             .field("open_segments_max", &self.open_segments_max)
             .field("logs_max", &self.logs_max)
+            .field("producers_max", &self.producers_max)
             .field("strict", &self.strict)
             .field("defaults", &self.defaults)
             .finish_non_exhaustive()

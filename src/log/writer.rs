@@ -162,8 +162,7 @@ impl Writer {
             active.files.store.sync()?;
             active.mark.durable_end = self.written;
             self.durable = self.written;
-            log.set_mark(active.mark);
-            log.made_durable(self.durable, self.unsynced_bytes);
+            log.made_durable(active.mark, self.unsynced_bytes);
             self.bytes_since_checkpoint += std::mem::take(&mut self.unsynced_bytes);
         }
         for group in self.unsynced.drain(..) {

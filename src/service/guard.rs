@@ -4,7 +4,6 @@
 //! of permit can only do what its action stands for. Forgetting to ask does not compile.
 
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,7 +16,7 @@ use super::refusal::{Denied, Refusal};
 use super::session::{Session, Sessions};
 use crate::acl::{Action, Policy};
 use crate::log::{
-    AppendError, Bounds, Chunk, Durability, Log, LogId, Logs, Offset, Past, Pending, ReadError,
+    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, ReadError,
 };
 use crate::tls::Moment;
 
@@ -154,17 +153,8 @@ impl<A> Permit<A> {
 }
 
 impl Permit<Produce> {
-    pub(crate) fn append(
-        &self,
-        payload: &[u8],
-        records: NonZeroU32,
-        durability: Durability,
-        expected: Option<Offset>,
-    ) -> Result<Pending, AppendError> {
-        match expected {
-            Some(expected) => self.log.append_at(expected, payload, records, durability),
-            None => self.log.append(payload, records, durability),
-        }
+    pub(crate) fn append(&self, batch: Append<'_>) -> Result<Pending, AppendError> {
+        self.log.append_batch(batch)
     }
 
     /// Resolves when all below `end`, which an append met as the log's end, is durable or lost.

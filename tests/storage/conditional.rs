@@ -3,16 +3,26 @@
 use std::num::NonZeroU32;
 use std::task::Poll;
 
-use varve::log::{AckError, AppendError, Durability, Offset};
+use varve::log::{AckError, Append, AppendError, Durability, Offset, Pending};
 
 use crate::rig::{Batch, Rig, poll};
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 
+fn append_at(
+    rig: &Rig,
+    expected: Offset,
+    payload: &[u8],
+    durability: Durability,
+) -> Result<Pending, AppendError> {
+    let expected = Some(expected);
+    rig.log.append_batch(Append { payload, records: ONE, durability, expected, producer: None })
+}
+
 /// Tries to append at `expected`, and returns the end that was met instead.
 fn end_met(rig: &Rig, expected: u64) -> Offset {
     let expected = Offset::new(expected);
-    match rig.log.append_at(expected, b"x", ONE, Durability::Synced) {
+    match append_at(rig, expected, b"x", Durability::Synced) {
         Err(AppendError::NotAtEnd { expected: told, end }) => {
             assert_eq!(told, expected);
             end
@@ -27,8 +37,10 @@ fn a_batch_is_taken_at_the_end_alone() {
     for n in 0..5 {
         let batch = Batch::of(n);
         let end = rig.log.bounds().end;
-        let pending =
-            rig.log.append_at(end, &batch.payload, batch.records, Durability::Synced).unwrap();
+        let Batch { payload, records } = &batch;
+        let (records, durability, expected) = (*records, Durability::Synced, Some(end));
+        let batch = Append { payload, records, durability, expected, producer: None };
+        let pending = rig.log.append_batch(batch).unwrap();
         assert_eq!(pending.base_offset(), end);
         rig.logs.work();
         assert_eq!(poll(pending), Poll::Ready(Ok(Durability::Synced)));
@@ -48,7 +60,7 @@ fn a_batch_is_taken_at_the_end_alone() {
 fn of_two_at_the_same_end_one_is_taken() {
     let rig = Rig::new();
     let end = Offset::ZERO;
-    let _first = rig.log.append_at(end, b"x", ONE, Durability::Buffered).unwrap();
+    let _first = append_at(&rig, end, b"x", Durability::Buffered).unwrap();
     assert_eq!(end_met(&rig, 0).get(), 1);
 }
 

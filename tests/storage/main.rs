@@ -16,5 +16,6 @@ mod damage;
 mod format;
 mod model;
 mod os;
+mod producers;
 mod rig;
 mod tidy;

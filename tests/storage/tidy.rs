@@ -89,10 +89,21 @@ fn storage_and_the_access_list_know_nothing_of_the_wire() {
 
 /// The floors of `src/log`, lowest first, as its `mod.rs` lists them.
 const FLOORS: [&[&str]; 6] = [
-    &["offset", "error", "codec", "width", "names", "settings"],
+    &["offset", "producer", "error", "codec", "width", "names", "settings"],
     &["disk", "seed", "frame", "store_header", "footer"],
     &["store", "scan", "index", "watermark", "group"],
-    &["chunk", "files", "segment", "times", "intake", "active", "checkpoint", "meta", "trash"],
+    &[
+        "chunk",
+        "files",
+        "segment",
+        "times",
+        "producers",
+        "intake",
+        "active",
+        "checkpoint",
+        "meta",
+        "trash",
+    ],
     &["recovery"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs"],
 ];

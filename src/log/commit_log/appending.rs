@@ -1,4 +1,7 @@
 //! Appending: what callers put into the intake, in memory alone.
+//!
+//! Under the intake's lock a batch is first looked up by its producer: a retry of one that is there
+//! is answered as that one is, also if nothing more could be appended.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,7 +13,23 @@ use crate::log::frame::FrameHeader;
 use crate::log::group::Pending;
 use crate::log::intake::{Calls, Intake};
 use crate::log::offset::{Durability, Offset};
+use crate::log::producer::Producer;
 use crate::log::width::wide;
+
+/// A batch to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// Its stored form.
+    pub payload: &'a [u8],
+    /// How many records it has.
+    pub records: NonZeroU32,
+    /// What its acknowledgement waits for.
+    pub durability: Durability,
+    /// The offset that its first record must get.
+    pub expected: Option<Offset>,
+    /// Who makes it, so that it is appended once however often it is sent.
+    pub producer: Option<Producer>,
+}
 
 impl Log {
     /// Appends a batch of `records` whose stored form is `payload`, whole or not at all.
@@ -29,23 +48,62 @@ impl Log {
         records: NonZeroU32,
         durability: Durability,
     ) -> Result<Pending, AppendError> {
-        self.append_when(payload, records, durability, None)
+        let batch = Append { payload, records, durability, expected: None, producer: None };
+        self.append_batch(batch)
     }
 
-    /// As `append`, if the batch's first record gets the offset `expected`.
+    /// As `append`, if the batch is the one that its producer has to send next, and if its first
+    /// record gets the offset that is expected.
+    ///
+    /// A batch that its producer has sent before is not appended again: what is returned names the
+    /// offsets of the first, says that it is a duplicate, and resolves as the first does.
     ///
     /// # Errors
     ///
-    /// As `append`, and `NotAtEnd` if it would get another. To tell the caller that end before it
-    /// is durable would tell of records that may be lost: wait for `settled` first.
-    pub fn append_at(
-        self: &Arc<Self>,
-        expected: Offset,
-        payload: &[u8],
-        records: NonZeroU32,
-        durability: Durability,
-    ) -> Result<Pending, AppendError> {
-        self.append_when(payload, records, durability, Some(expected))
+    /// As `append`, and `Sequence`; after these `NotAtEnd` if the batch would get another offset.
+    /// To tell the caller that end before it is durable would tell of records that may be lost:
+    /// wait for `settled` first.
+    pub fn append_batch(self: &Arc<Self>, batch: Append<'_>) -> Result<Pending, AppendError> {
+        let Append { payload, records, durability, expected, producer } = batch;
+        let limit = self.settings.batch_bytes_max;
+        let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
+        let Some(payload_bytes) = payload_bytes else {
+            let bytes = wide(payload.len());
+            return Err(AppendError::TooLarge { bytes, limit: u64::from(limit) });
+        };
+        let header = FrameHeader {
+            payload_bytes,
+            records: records.get(),
+            payload_crc: crc32c::crc32c(payload),
+            producer,
+            ..FrameHeader::default()
+        };
+        let now_us = self.engine.clock.now_us();
+        let mut intake = self.intake.lock();
+        if let Some(refusal) = intake.refusal {
+            return Err(refusal.into());
+        }
+        if let Some(producer) = &producer
+            && let Some(original) =
+                intake.producers.find(producer, header.records, header.payload_crc)?
+        {
+            let calls = original.group.is_some().then(|| intake.call_for(durability));
+            let pending = intake.duplicate(original, durability);
+            drop(intake);
+            calls.into_iter().for_each(|calls| self.call(calls));
+            return Ok(pending);
+        }
+        self.admit(&intake, header.frame_bytes())?;
+        if let Some(expected) = expected.filter(|expected| *expected != intake.next) {
+            return Err(AppendError::NotAtEnd { expected, end: intake.next });
+        }
+        let (header, group) = intake.push(header, payload, now_us);
+        let calls = intake.call_for(durability);
+        // Waking a thread is a system call, so it comes after the lock.
+        drop(intake);
+        self.call(calls);
+        let offsets = (header.base, header.next_offset());
+        Ok(Pending::new(group, durability, offsets, header.append_time_us))
     }
 
     /// Waits until all below `end`, which an append met as the log's end, is durable or lost, and
@@ -61,45 +119,7 @@ impl Log {
         pending
     }
 
-    fn append_when(
-        self: &Arc<Self>,
-        payload: &[u8],
-        records: NonZeroU32,
-        durability: Durability,
-        expected: Option<Offset>,
-    ) -> Result<Pending, AppendError> {
-        let limit = self.settings.batch_bytes_max;
-        let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
-        let Some(payload_bytes) = payload_bytes else {
-            let bytes = wide(payload.len());
-            return Err(AppendError::TooLarge { bytes, limit: u64::from(limit) });
-        };
-        let payload_crc = crc32c::crc32c(payload);
-        let header = FrameHeader {
-            payload_bytes,
-            records: records.get(),
-            payload_crc,
-            ..FrameHeader::default()
-        };
-        let now_us = self.engine.clock.now_us();
-        let mut intake = self.intake.lock();
-        self.admit(&intake, header.frame_bytes())?;
-        if let Some(expected) = expected.filter(|expected| *expected != intake.next) {
-            return Err(AppendError::NotAtEnd { expected, end: intake.next });
-        }
-        let (header, group) = intake.push(header, payload, now_us);
-        let calls = intake.call_for(durability);
-        // Waking a thread is a system call, so it comes after the lock.
-        drop(intake);
-        self.call(calls);
-        let offsets = (header.base, header.next_offset());
-        Ok(Pending::new(group, durability, offsets, header.append_time_us))
-    }
-
     fn admit(&self, intake: &Intake, frame_bytes: usize) -> Result<(), AppendError> {
-        if let Some(refusal) = intake.refusal {
-            return Err(refusal.into());
-        }
         if let Some((free_bytes, reserve_bytes)) = self.engine.space.shortage() {
             return Err(AppendError::NoSpace { free_bytes, reserve_bytes });
         }

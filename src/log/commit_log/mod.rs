@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+pub use self::appending::Append;
 use self::checkpoints::Checkpointer;
 use crate::log::checkpoint::Mark;
 use crate::log::chunk::Chunk;
@@ -74,10 +75,14 @@ impl Log {
             engine: Arc::clone(engine),
             meta,
             directory: directory.to_owned(),
-            intake: Mutex::new(Intake::new(end, found.mark.last_time_us, refusal)),
+            intake: Mutex::new(Intake::new(end, found.mark.last_time_us, found.producers, refusal)),
             writer: Mutex::new(Writer::new(found.resting, end, found.mark.incarnation)),
             prepared: Mutex::default(),
-            checkpoint: Mutex::new(Checkpointer { file: found.file, last: found.checkpoint }),
+            checkpoint: Mutex::new(Checkpointer {
+                file: found.file,
+                last: found.checkpoint,
+                producers: found.producers_at,
+            }),
             mark: Mutex::new(found.mark),
             segments: ArcSwap::from_pointee(found.segments),
             start: AtomicU64::new(found.start.get()),

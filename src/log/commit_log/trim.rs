@@ -19,10 +19,38 @@ impl Log {
     /// `BeyondEnd` and `Unavailable` leave the log as it was. After `Io` the start may have moved;
     /// what was not removed is removed at the next start.
     pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Offset, TrimError> {
-        let (start, old) = self.with_writer(|writer| self.trim_with(writer, before))?;
+        let (covered, lack) = self.cover(before)?;
+        let (start, old) =
+            self.with_writer(|writer| self.trim_with(writer, before.min(covered)))?;
+        if let Some(error) = lack.filter(|_| old.is_empty()) {
+            return Err(error.into());
+        }
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
         Ok(start)
+    }
+
+    /// Sees to it that what is known of producers outlives the frames below `before`, and returns
+    /// how far it does. Without space that is less far; what is trimmed then may give some back.
+    fn cover(&self, before: Offset) -> Result<(Offset, Option<IoError>), TrimError> {
+        self.admit_trim(before)?;
+        // Not under the writer's lock: there may be much to store, and appends go on meanwhile.
+        match self.save_producers_below(before) {
+            (covered, Ok(())) => Ok((covered, None)),
+            (covered, Err(error)) if error.is_no_space() => Ok((covered, Some(error))),
+            (_, Err(error)) => Err(self.with_writer(|writer| self.fatal_trim(writer, error))),
+        }
+    }
+
+    fn admit_trim(&self, before: Offset) -> Result<Offset, TrimError> {
+        let end = self.watermark.end();
+        if before > end {
+            return Err(TrimError::BeyondEnd { before, end });
+        }
+        if self.intake.lock().refusal.is_some() {
+            return Err(TrimError::Unavailable);
+        }
+        Ok(end)
     }
 
     /// Moves the start, and returns it with the segments that are not the log's any more.
@@ -31,13 +59,7 @@ impl Log {
         writer: &mut Writer,
         before: Offset,
     ) -> Result<(Offset, Vec<Arc<Segment>>), TrimError> {
-        let end = self.watermark.end();
-        if before > end {
-            return Err(TrimError::BeyondEnd { before, end });
-        }
-        if self.intake.lock().refusal.is_some() {
-            return Err(TrimError::Unavailable);
-        }
+        let end = self.admit_trim(before)?;
         if before == writer.written() && before > self.start() {
             match writer.seal(self) {
                 Ok(()) => {}

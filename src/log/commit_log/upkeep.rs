@@ -75,7 +75,8 @@ impl Log {
         if self.has_refused(Refusal::Failed) {
             return;
         }
-        match self.write_checkpoint(false) {
+        let saved = or_no_space(self.save_producers_if_due());
+        match saved.and_then(|()| self.write_checkpoint(false)) {
             // It stays due; nothing rests on it yet.
             Err(error) if !error.is_no_space() => {
                 self.with_writer(|writer| writer.fail(self, error));
@@ -144,8 +145,9 @@ impl Log {
         let touched = self.checkpoint.lock().last.is_some_and(|last| !last.clean);
         if touched {
             self.sync_active_index();
-            match self.write_checkpoint(true) {
-                // The next start finds the end by looking.
+            let (_, saved) = self.save_producers_below(self.watermark.end());
+            match or_no_space(saved).and_then(|()| self.write_checkpoint(true)) {
+                // The next start finds the end, and the producers, by looking.
                 Err(error) if error.is_no_space() => {}
                 written => return written,
             }
@@ -170,6 +172,11 @@ impl Log {
         };
         segment.sync_index();
     }
+}
+
+/// Passes over a lack of space, where what was to be written can be found by looking.
+fn or_no_space(done: Result<(), IoError>) -> Result<(), IoError> {
+    done.or_else(|error| if error.is_no_space() { Ok(()) } else { Err(error) })
 }
 
 #[cfg(test)]

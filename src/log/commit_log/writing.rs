@@ -40,16 +40,13 @@ impl Log {
         self.segments.store(Arc::new(segments));
     }
 
-    pub(crate) fn set_mark(&self, mark: Mark) {
+    /// `bytes` more are durable, and with them all records below the mark's end.
+    pub(crate) fn made_durable(&self, mark: Mark, bytes: u64) {
+        let end = mark.durable_end;
+        // Before the mark, so that whoever takes note of a durable end finds the producers of all
+        // that is below it.
+        self.intake.lock().made_durable(end, bytes);
         *self.mark.lock() = mark;
-    }
-
-    /// `bytes` more are durable, and with them all records below `end`.
-    pub(crate) fn made_durable(&self, end: Offset, bytes: u64) {
-        {
-            let mut intake = self.intake.lock();
-            intake.pending_bytes = intake.pending_bytes.saturating_sub(bytes);
-        }
         self.watermark.advance(end);
     }
 

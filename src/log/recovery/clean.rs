@@ -20,15 +20,7 @@ pub(super) fn open(
     checkpoint: &Checkpoint,
 ) -> Result<Option<Recovered>, OpenError> {
     let mark = checkpoint.mark;
-    let mut recovered = Recovered {
-        segments: Vec::new(),
-        resting: None,
-        start: site.start,
-        mark,
-        damaged: false,
-        file: None,
-        checkpoint: None,
-    };
+    let mut recovered = Recovered::new(site.start, mark);
     let Some(&last) = site.bases.last() else {
         return Ok(Some(recovered));
     };

@@ -7,6 +7,7 @@
 //! never acknowledged and is cut away. A newer format is found before anything is changed.
 
 mod clean;
+mod producers;
 mod repair;
 mod survey;
 
@@ -14,14 +15,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::active::Resting;
-use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark};
+use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, ProducersAt};
 use super::engine::Engine;
 use super::error::{IoError, OpenError, SYNC};
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
+use super::producers::{Producers, read as read_producers};
 use super::segment::Segment;
-use super::settings::LogOverrides;
+use super::settings::{LogOverrides, Options};
 use super::store_header::{HeaderFault, STORE_HEADER_BYTES, StoreHeader};
 
 /// A log as it was found, ready to serve.
@@ -35,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) mark: Mark,
     /// Whether acknowledged records of the unsealed tail are gone, so that appends must stop.
     pub(crate) damaged: bool,
+    pub(crate) producers: Producers,
+    pub(crate) producers_at: ProducersAt,
     pub(crate) file: Option<CheckpointFile>,
     pub(crate) checkpoint: Option<Checkpoint>,
 }
@@ -48,6 +52,8 @@ struct Site<'a> {
     /// The base offsets of the stores at or above the start, in order.
     bases: Vec<Offset>,
     start: Offset,
+    /// The offset that the file of producers stands for: all below it was durable.
+    producers_from: Offset,
 }
 
 impl Site<'_> {
@@ -75,10 +81,15 @@ pub(crate) fn open(
         .or_else(|| all_bases.first().copied())
         .unwrap_or(Offset::ZERO);
     let bases: Vec<Offset> = all_bases.iter().copied().filter(|base| *base >= start).collect();
-    let site = Site { engine, directory, meta: &meta, bases, start };
+    let producers_max = engine.options.producers_max;
+    let stored = read_producers(disk, directory, meta.id, producers_max)?;
+    let producers_from = stored.as_ref().map_or(Offset::ZERO, |stored| stored.offset);
+    let site = Site { engine, directory, meta: &meta, bases, start, producers_from };
 
     let census = Census::of(site.bases.iter().copied());
-    let closed = checkpoint.filter(|held| held.clean && held.census == census);
+    let closed = checkpoint.filter(|held| {
+        held.clean && held.census == census && held.mark.durable_end >= producers_from
+    });
     let found = match closed {
         Some(checkpoint) => clean::open(&site, &checkpoint)?,
         None => None,
@@ -87,6 +98,7 @@ pub(crate) fn open(
         Some(found) => (found, true),
         None => (repair::open(&site, checkpoint.as_ref())?, false),
     };
+    producers::restore(&site, stored, checkpoint.as_ref(), &mut found)?;
     found.file = file;
     found.checkpoint = checkpoint.filter(|_| was_clean);
     if !found.damaged {
@@ -152,7 +164,7 @@ fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
         store_below
             || index_alone
-            || matches!(file.as_str(), "next.store" | "next.index" | "meta.new")
+            || matches!(file.as_str(), "next.store" | "next.index" | "meta.new" | "producers.new")
     });
     let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
     let engine = site.engine;
@@ -176,6 +188,7 @@ fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
         start: found.start,
         mark: found.mark,
         census: Census::of(found.segments.iter().map(|segment| segment.base())),
+        producers: found.producers_at,
     };
     if let Some(file) = &mut found.file {
         file.write(&checkpoint)?;
@@ -185,14 +198,26 @@ fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
 }
 
 /// A log that was just created.
-pub(crate) fn empty() -> Recovered {
+pub(crate) fn empty(options: &Options) -> Recovered {
     Recovered {
-        segments: Vec::new(),
-        resting: None,
-        start: Offset::ZERO,
-        mark: Mark::default(),
-        damaged: false,
-        file: None,
-        checkpoint: None,
+        producers: Producers::new(options.producers_max),
+        ..Recovered::new(Offset::ZERO, Mark::default())
+    }
+}
+
+impl Recovered {
+    /// A log without segments.
+    fn new(start: Offset, mark: Mark) -> Self {
+        Self {
+            segments: Vec::new(),
+            resting: None,
+            start,
+            mark,
+            damaged: false,
+            producers: Producers::default(),
+            producers_at: ProducersAt::default(),
+            file: None,
+            checkpoint: None,
+        }
     }
 }

@@ -97,7 +97,7 @@ fn recovered(
         Resting { segment, mark }
     });
     let (start, damaged) = (site.start, verdict.tail_damaged);
-    Recovered { segments, resting, start, mark, damaged, file: None, checkpoint: None }
+    Recovered { segments, resting, damaged, ..Recovered::new(start, mark) }
 }
 
 /// Follows the pieces from the start to the first break at or above the highest durable end.

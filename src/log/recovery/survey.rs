@@ -58,7 +58,7 @@ pub(super) fn survey(
     let mark = checkpoint.map(|held| held.mark).unwrap_or_default();
     let mut survey = Survey {
         stores: Vec::new(),
-        durable_end: mark.durable_end.max(site.start),
+        durable_end: mark.durable_end.max(site.start).max(site.producers_from),
         incarnation: mark.incarnation,
     };
     for (n, &base) in site.bases.iter().enumerate() {

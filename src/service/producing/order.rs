@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::log::{AppendError, Durability, Offset, Pending};
+use crate::log::{Append, AppendError, Durability, Offset, Pending};
 use crate::service::guard::{Permit, Produce};
 use crate::service::limits::Limits;
 use crate::service::message::Reply;
@@ -36,7 +36,9 @@ pub(crate) struct Order<'a> {
 impl Order<'_> {
     /// Has the batch appended; it is acknowledged by what is returned.
     pub(crate) fn append(&self, permit: &Permit<Produce>) -> Result<Pending, AppendError> {
-        permit.append(&self.payload, self.records, self.durability, self.expected)
+        let Self { payload, records, durability, expected, .. } = self;
+        let (records, durability, expected) = (*records, *durability, *expected);
+        permit.append(Append { payload, records, durability, expected, producer: None })
     }
 }
 
