@@ -126,7 +126,9 @@ mod tests {
                 .map(|values| Batch { records: records(values), ..Batch::default() })
                 .collect();
             let payloads: Vec<_> = bodies.iter().map(|b| b.write_to_bytes().unwrap()).collect();
-            let piece = |payload| Piece { base: Offset::new(base), records: 1, append_time_us, payload };
+            let base_offset = Offset::new(base);
+            let piece =
+                |payload| Piece { base: base_offset, records: 1, append_time_us, payload };
             let pieces: Vec<_> = payloads.iter().map(|payload| piece(&payload[..])).collect();
             let standing = standing(start, end, now_us);
             let batches = bodies
