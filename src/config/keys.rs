@@ -203,5 +203,15 @@ fn limits(typed: &mut Typed<'_>) -> Result<Limits, ConfigError> {
             default.message_bytes_max,
             1024..=MESSAGE_BYTES_LIMIT,
         )?,
+        append_bytes_per_subject_per_s: typed.bytes(
+            "limits.append_bytes_per_subject_per_s",
+            default.append_bytes_per_subject_per_s,
+            0..=1024 * GIB,
+        )?,
+        appends_per_subject_per_s: typed.number(
+            "limits.appends_per_subject_per_s",
+            default.appends_per_subject_per_s,
+            0..=1_000_000_000,
+        )?,
     })
 }

@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::crew::Crew;
 use super::guard::Guard;
 use super::limits::{Limits, Occupancy, StreamSlot};
+use super::rates::Rates;
 use super::reads::Reads;
 use super::refusal::{OverLimit, Refusal};
 use super::status::Statuses;
@@ -19,6 +20,7 @@ use super::status::Statuses;
 pub(crate) struct Backend {
     pub(crate) guard: Arc<Guard>,
     pub(crate) occupancy: Arc<Occupancy>,
+    pub(crate) rates: Rates,
     pub(crate) reads: Reads,
     pub(crate) crew: Arc<Crew>,
     statuses: Statuses,
@@ -34,9 +36,10 @@ impl Backend {
         statuses: Statuses,
     ) -> io::Result<Self> {
         let reads = Reads::start(read_threads, limits.queued_reads_max)?;
+        let rates = Rates::new(&limits);
         let occupancy = Arc::new(Occupancy::new(limits));
         let (crew, audit) = (Arc::default(), Audit::new());
-        Ok(Self { guard, occupancy, reads, crew, statuses, audit })
+        Ok(Self { guard, occupancy, rates, reads, crew, statuses, audit })
     }
 
     pub(crate) fn limits(&self) -> &Limits {

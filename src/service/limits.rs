@@ -1,4 +1,4 @@
-//! How much may go on at once, and the counting of it.
+//! How much may go on at once, and the counting of it. How fast is counted in `rates`.
 //!
 //! The C core has limits of its own, but a client that never confirms the settings frame escapes
 //! them; these hold for everyone. A slot is taken for each open stream and each unanswered unary
@@ -37,6 +37,10 @@ pub struct Limits {
     pub record_bytes_max: usize,
     /// One message of a client, in bytes; the C core refuses larger ones.
     pub message_bytes_max: u32,
+    /// Bytes of batches that one subject may append per second; 0 is any number.
+    pub append_bytes_per_subject_per_s: u64,
+    /// Batches that one subject may append per second; 0 is any number.
+    pub appends_per_subject_per_s: u64,
 }
 
 impl Default for Limits {
@@ -52,6 +56,8 @@ impl Default for Limits {
             stream_unacknowledged_bytes_max: 8 << 20,
             record_bytes_max: 1 << 20,
             message_bytes_max: 4 << 20,
+            append_bytes_per_subject_per_s: 0,
+            appends_per_subject_per_s: 0,
         }
     }
 }

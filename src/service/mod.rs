@@ -6,12 +6,14 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `limits`, `audit`, `detach`, `wait`, `crew`, `reads`, `inbox`, `outbox`
-//! (means), `backend` (what the services share), `ending`, `producing` and `consuming` (what
-//! interfaces have in common), then the services `log_v1`, `varve_v1`, `health` and `reflection`.
+//! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
+//! `crew`, `reads`, `inbox`, `outbox` (means), `backend` (what the services share), `ending`,
+//! `producing` and `consuming` (what interfaces have in common), then the services `log_v1`,
+//! `varve_v1`, `health` and `reflection`.
 
 mod audit;
 pub(crate) mod backend;
+mod bucket;
 mod caller;
 pub(crate) mod checker;
 mod consuming;
@@ -29,6 +31,7 @@ mod message;
 mod methods;
 mod outbox;
 mod producing;
+mod rates;
 mod reads;
 mod records;
 pub(crate) mod reflection;

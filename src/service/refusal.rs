@@ -1,6 +1,7 @@
 //! Why a call is not answered with what it asked for. `status` turns these into what clients see.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -25,6 +26,8 @@ pub(crate) enum Refusal {
     LogReplaced { name: String, expected: LogId, actual: LogId },
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
+    #[error(transparent)]
+    OverRate(#[from] OverRate),
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -165,6 +168,43 @@ impl fmt::Display for Limited {
             Self::Calls => "unanswered calls",
             Self::QueuedReads => "queued reads",
             Self::Threads => "threads",
+        })
+    }
+}
+
+/// More of something per second than is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{actual} {paced} within a second: the limit is {limit}")]
+pub(crate) struct OverRate {
+    pub(crate) paced: Paced,
+    pub(crate) limit: u64,
+    /// What there would be with this call.
+    pub(crate) actual: u64,
+    /// After this time the call would pass, if there is no other one until then.
+    pub(crate) wait: Duration,
+}
+
+/// What is limited per second, by the name that the limit has in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paced {
+    AppendBytes,
+    Appends,
+}
+
+impl Paced {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AppendBytes => "append_bytes_per_subject_per_s",
+            Self::Appends => "appends_per_subject_per_s",
+        }
+    }
+}
+
+impl fmt::Display for Paced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AppendBytes => "bytes appended by this subject",
+            Self::Appends => "appends of this subject",
         })
     }
 }

@@ -9,7 +9,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 
 use super::details::Answer;
 use super::records::BadRecord;
-use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, Refusal};
+use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, OverRate, Refusal};
 use crate::log::{AckError, AppendError, IoError, ReadError, Stopped};
 
 /// A queue drains within a few syncs.
@@ -46,6 +46,7 @@ impl Statuses {
                     .with("log_id", actual)
             }
             Refusal::OverLimit(over) => over_limit(*over),
+            Refusal::OverRate(over) => over_rate(*over),
             Refusal::Append(error) => append(error),
             Refusal::Ack(error) => ack(*error),
             Refusal::OutOfRange(range) => self.out_of_range(*range),
@@ -155,6 +156,14 @@ fn over_limit(over: OverLimit) -> Answer {
         .retry_after(SLOT_DELAY)
 }
 
+fn over_rate(over: OverRate) -> Answer {
+    Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "RATE_LIMITED", over.to_string())
+        .with("limit_name", over.paced.name())
+        .with("limit", over.limit)
+        .with("actual", over.actual)
+        .retry_after(over.wait)
+}
+
 fn append(error: &AppendError) -> Answer {
     let message = error.to_string();
     match error {
@@ -229,7 +238,7 @@ mod tests {
     use super::*;
     use crate::acl::Action;
     use crate::log::{LogId, Offset};
-    use crate::service::refusal::Limited;
+    use crate::service::refusal::{Limited, Paced};
     use crate::tls::Subject;
 
     const OURS: Statuses = Statuses { legacy_404: false };
@@ -302,6 +311,11 @@ mod tests {
                 "LOG_REPLACED",
             ),
             (over.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "OVER_LIMIT"),
+            (
+                OverRate { paced: Paced::Appends, limit: 1, actual: 2, wait: SLOT_DELAY }.into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "RATE_LIMITED",
+            ),
             (
                 AppendError::TooLarge { bytes: 2, limit: 1 }.into(),
                 RpcStatusCode::INVALID_ARGUMENT,

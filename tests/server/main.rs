@@ -16,6 +16,7 @@ mod identity;
 mod lifecycle;
 mod limits;
 mod pki;
+mod rates;
 mod reflection;
 mod streams;
 mod wire;

@@ -64,6 +64,7 @@ fn begin<D: Dialect>(
         Some(permit) => permit,
         None => backend.guard.permit(&caller, named(&order)?)?,
     };
+    backend.rates.take(caller.subject(), order.payload.len())?;
     let outcome = match order.append(&permit) {
         Ok(pending) => Outcome::Taken(pending),
         Err(error) => match end_met(&error) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_executor::block_on;
+use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
@@ -170,9 +171,25 @@ async fn read_all<D: Dialect>(
         let message = request.bytes();
         let order = D::order(&message, backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
+        wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
         window.push(appended, order.payload.len());
     }
+}
+
+/// Waits until the stream's subject may append a batch of `bytes`. Meanwhile nothing is read, which
+/// the client feels as flow control.
+async fn wait_for_rate(backend: &Backend, terms: &Terms, bytes: usize) -> Result<(), Ending> {
+    let wait = backend.rates.reserve(terms.caller.subject(), bytes);
+    if wait.is_zero() {
+        return Ok(());
+    }
+    let mut passed = Delay::new(wait);
+    poll_fn(|cx| {
+        terms.poll_cut(cx)?;
+        Pin::new(&mut passed).poll(cx).map(Ok)
+    })
+    .await
 }
 
 /// Appends, and as long as too much waits for the disk tries again when some of it is done.
