@@ -269,6 +269,66 @@ pub enum TrimError {
     Io(#[from] IoError),
 }
 
+/// Why nothing was done to a reader, or it cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReaderError {
+    /// A reader can stand only where the log can be read, or at its end.
+    #[error(
+        "offset {offset} is outside the log, which holds {start} up to but not including {end}"
+    )]
+    OutOfRange {
+        /// The offset that was asked for.
+        offset: Offset,
+        /// The first offset that is held.
+        start: Offset,
+        /// The high watermark.
+        end: Offset,
+    },
+    /// It stands further on, and was not forced to go back.
+    #[error("the reader stands at offset {current}, and the commit is of offset {offset}")]
+    Ahead {
+        /// The offset that was asked for.
+        offset: Offset,
+        /// Where it stands.
+        current: Offset,
+    },
+    /// It belongs to another subject.
+    #[error("the reader belongs to another subject")]
+    Owned,
+    /// There is no such reader.
+    #[error("there is no such reader")]
+    NotFound,
+    /// The log has as many readers as it may.
+    #[error("the log has {readers} readers, and the limit is {limit}")]
+    TooMany {
+        /// How many there are.
+        readers: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// No subject is that long.
+    #[error("the reader's owner has {bytes} bytes, and the limit is 255")]
+    OwnerTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The disk is full. Nothing changed.
+    #[error("the disk is full, and no reader was moved")]
+    NoSpace,
+    /// Positions that were answered cannot be read any more.
+    #[error("the log's readers are damaged")]
+    Damaged,
+    /// The file of the readers could not be read or replaced. Nothing changed.
+    #[error("the log's readers could not be read or written, and no reader was moved")]
+    Failed,
+    /// A write or sync failed: the reader stands where it stood, or where it was to stand.
+    #[error("a write or sync of the log's readers failed; whether the reader moved is unknown")]
+    Unknown,
+    /// The log is closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
 /// A store write or sync that failed: the process should end and recover at its next start.
 #[derive(Debug, Error)]
 #[error("log {log} stopped")]

@@ -9,7 +9,7 @@
 //! | 0 | offset, producer, error, codec, width, names, settings |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
-//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, trash |
+//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, readers, trash |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
 
@@ -36,6 +36,7 @@ mod offset;
 mod prepared;
 mod producer;
 mod producers;
+mod readers;
 mod recovery;
 mod scan;
 mod seed;
@@ -53,15 +54,16 @@ pub use chunk::{Chunk, StoredBatch};
 pub use commit_log::{Append, Log};
 pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
 pub use error::{
-    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, SequenceError,
-    Stopped, TrimError,
+    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, ReaderError,
+    SequenceError, Stopped, TrimError,
 };
 pub use group::Pending;
 pub use logs::{CloseError, DEFAULT_LOG, Logs};
-pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError};
+pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
 pub use offset::{Bounds, Durability, LogId, Offset};
 pub use producer::{Producer, ProducerId};
 pub use producers::PRODUCER_BATCHES_MAX;
+pub use readers::{Reader, ReaderAction, ReaderOrder};
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
     SEGMENT_BYTES_MIN,

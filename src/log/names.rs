@@ -1,7 +1,7 @@
 //! What the files of a data directory are called.
 //!
 //! `DATA/LOCK`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`, `checkpoint`,
-//! `producers`, and per segment `<base offset in 20 digits>.store` and `.index`.
+//! `producers`, `readers`, and per segment `<base offset in 20 digits>.store` and `.index`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ pub const LOG_NAME_BYTES_MAX: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogName(String);
 
-/// Why a text is no log name.
+/// Why a text is no name of a log or a reader.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
     /// It is empty.
-    #[error("a log name must not be empty")]
+    #[error("a name must not be empty")]
     Empty,
     /// It is too long.
-    #[error("a log name has at most 128 bytes, and this one {bytes}")]
+    #[error("a name has at most 128 bytes, and this one {bytes}")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
     /// It has a character that no name has there.
     #[error(
-        "character {at} of the log name is {found:?}; a name has a-z, 0-9, '.', '_' and '-', and \
+        "character {at} of the name is {found:?}; a name has a-z, 0-9, '.', '_' and '-', and \
          begins with a letter or digit"
     )]
     Character {
@@ -41,7 +41,7 @@ pub enum NameError {
         found: char,
     },
     /// It has two dots in a row.
-    #[error("a log name must not contain \"..\"")]
+    #[error("a name must not contain \"..\"")]
     Dots,
 }
 
@@ -85,6 +85,33 @@ impl fmt::Display for LogName {
     }
 }
 
+/// A reader's name, of the same form as a log's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReaderName(LogName);
+
+impl ReaderName {
+    /// Takes `text` for a reader's name.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        LogName::parse(text).map(Self)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for ReaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 pub(crate) fn lock(data: &Path) -> PathBuf {
     data.join("LOCK")
 }
@@ -112,6 +139,15 @@ pub(crate) fn producers(log: &Path) -> PathBuf {
 /// The file `producers` before it is whole.
 pub(crate) fn new_producers(log: &Path) -> PathBuf {
     log.join("producers.new")
+}
+
+pub(crate) fn readers(log: &Path) -> PathBuf {
+    log.join("readers")
+}
+
+/// The readers file that is about to take the old one's place.
+pub(crate) fn next_readers(log: &Path) -> PathBuf {
+    log.join("readers.new")
 }
 
 pub(crate) fn store(log: &Path, base: Offset) -> PathBuf {

@@ -14,6 +14,7 @@ use super::error::{IoError, SYNC};
 use super::index::Index;
 use super::names;
 use super::offset::Offset;
+use super::seed::salt;
 use super::segment::{Segment, SegmentFiles};
 use super::store::Store;
 use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
@@ -86,12 +87,4 @@ pub(crate) fn remove(log: &Log) {
     let disk: &dyn Disk = &*log.engine().disk;
     let _absent = disk.remove(&names::next_store(log.directory()));
     let _absent = disk.remove(&names::next_index(log.directory()));
-}
-
-/// A salt that no client can foresee, so that no payload can imitate a frame.
-fn salt() -> Result<u64, IoError> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| IoError::at("read", std::path::Path::new("getrandom"))(e.into()))?;
-    Ok(u64::from_le_bytes(bytes))
 }

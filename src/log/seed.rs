@@ -4,6 +4,9 @@
 //! valid in one place only: bytes of another log, of another segment or of an earlier file that had
 //! the same blocks never pass. CRC32C is the Castagnoli polynomial (RFC 3720, appendix B.4).
 
+use std::path::Path;
+
+use super::error::IoError;
 use super::offset::{LogId, Offset};
 
 /// Seeds the checksums of one segment.
@@ -22,4 +25,12 @@ impl Seed {
     pub(crate) fn crc(self, bytes: &[u8]) -> u32 {
         crc32c::crc32c_append(self.0, bytes)
     }
+}
+
+/// A salt that no client can foresee, so that nothing a client sends can imitate what is seeded.
+pub(crate) fn salt() -> Result<u64, IoError> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| IoError::at("read", Path::new("getrandom"))(e.into()))?;
+    Ok(u64::from_le_bytes(bytes))
 }

@@ -84,6 +84,8 @@ pub struct Options {
     /// How many producers a log may know. It forgets none, so beyond it a batch of a new one is
     /// refused. One takes from some hundred bytes to 17 KiB, in memory and on disk. 10,000.
     pub producers_max: usize,
+    /// How many readers a log may have. 1,000.
+    pub readers_per_log_max: usize,
     /// Refuse to open a log with damaged records rather than serve the others.
     pub strict: bool,
     /// What logs get that set nothing themselves.
@@ -102,6 +104,7 @@ impl Default for Options {
             open_segments_max: 256,
             logs_max: 10_000,
             producers_max: 10_000,
+            readers_per_log_max: 1000,
             strict: false,
             defaults: LogSettings::default(),
             on_fatal: Arc::new(|_| {}),
@@ -119,6 +122,7 @@ impl fmt::Debug for Options {
             .field("open_segments_max", &self.open_segments_max)
             .field("logs_max", &self.logs_max)
             .field("producers_max", &self.producers_max)
+            .field("readers_per_log_max", &self.readers_per_log_max)
             .field("strict", &self.strict)
             .field("defaults", &self.defaults)
             .finish_non_exhaustive()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Reads a log of a Varve data directory, by docs/FORMAT.md alone.
 
-Usage: reader.py DATA_DIR LOG_NAME
+Usage: reader.py DATA_DIR LOG_NAME [readers]
 
-Prints each record as a line of JSON and checks every checksum on the way. What is wrong goes to
+Prints each record, or each named reader, as a line of JSON and checks every checksum on the way. What is wrong goes to
 standard error: a `note:` is harmless (a torn tail, a stale index), `damage:` is not.
-Exit code: 0 the log is whole, 1 records are damaged, 2 it cannot be read at all.
+Exit code: 0 the log is whole, 1 records or readers are damaged, 2 it cannot be read at all.
 Uses nothing but the standard library, and changes nothing. The server should not be running.
 """
 
@@ -20,6 +20,8 @@ FRAME_HEADER_BYTES = 88
 FOOTER_BYTES_MIN = 72
 FOOTER_BYTES_MAX = 64 << 20
 SLOT_BYTES = 4096
+READERS_HEADER_BYTES = 64
+ENTRY_BYTES_MIN = 40
 SLOT_FIELDS = (
     "closed sequence log_id start durable_end incarnation last_time base position last_frame_at"
     " first_time frames segment_crc capacity segments bases_crc"
@@ -206,6 +208,67 @@ def next_magic(data, at):
     return len(data)
 
 
+# Readers.
+
+
+class Entry:
+    """A valid entry of a readers file."""
+
+    def __init__(self, data, at, log_id, salt):
+        if data[at : at + 4] != b"VRDR" or at + ENTRY_BYTES_MIN > len(data):
+            raise ValueError
+        crc, length, what, name_bytes, owner_bytes = struct.unpack_from("<IHBBB", data, at + 4)
+        seed = crc32c(log_id + struct.pack("<QQ", at, salt))
+        if at + length > len(data) or crc32c(data[at + 8 : at + length], seed) != crc:
+            raise ValueError
+        self.behind, self.is_deleted = at + length, what == 2
+        self.offset, self.time, self.durable_end = struct.unpack_from("<QQQ", data, at + 16)
+        owner_at = at + ENTRY_BYTES_MIN + name_bytes
+        self.name = data[at + ENTRY_BYTES_MIN : owner_at].decode()
+        self.owner = data[owner_at : owner_at + owner_bytes].decode()
+
+
+def print_readers(path, log_id, report):
+    """Prints where each reader stands."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    header = data[:READERS_HEADER_BYTES].ljust(READERS_HEADER_BYTES, b"\0")
+    if header[:8] != b"VARVERDR" or crc32c(header[:60]) != struct.unpack_from("<I", header, 60)[0]:
+        report.damage("the readers have no valid header")
+        return
+    if struct.unpack_from("<H", header, 8)[0] != 1:
+        raise Unreadable(f"{path} has another version")
+    owner_id, salt, capacity, durable = struct.unpack_from("<16sQQQ", header, 16)
+    if (owner_id, capacity) != (log_id, len(data)):
+        report.damage("the readers are another log's, or their file was cut")
+        return
+    readers, at, is_broken = {}, READERS_HEADER_BYTES, False
+    end = at
+    while at < len(data):
+        try:
+            entry = Entry(data, at, log_id, salt)
+        except ValueError:
+            is_broken, at = True, at + 8
+            continue
+        if is_broken:
+            durable = max(durable, entry.durable_end)
+            at += 8
+            continue
+        readers.pop(entry.name, None)
+        if not entry.is_deleted:
+            readers[entry.name] = entry
+        at = end = entry.behind
+    if durable > end:
+        report.damage(f"entries of readers from position {end} on are lost")
+        return
+    if any(data[end:]):
+        report.note(f"the readers have a torn tail at position {end}")
+    for name, entry in sorted(readers.items()):
+        line = {"reader": name, "offset": entry.offset, "owner": entry.owner}
+        print(json.dumps(line | {"commit_time_us": entry.time}))
+
+
 # Records, in the encoding of Protocol Buffers.
 
 
@@ -374,7 +437,8 @@ class Log:
 
 
 def main():
-    if len(sys.argv) != 3:
+    wants_readers = sys.argv[3:] == ["readers"]
+    if len(sys.argv) != 3 and not wants_readers:
         print(__doc__.splitlines()[2], file=sys.stderr)
         return 2
     directory = Path(sys.argv[1]) / "logs" / sys.argv[2]
@@ -383,7 +447,11 @@ def main():
         return 2
     report = Report()
     try:
-        Log(directory, report).print()
+        log = Log(directory, report)
+        if wants_readers:
+            print_readers(directory / "readers", log.log_id, report)
+        else:
+            log.print()
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

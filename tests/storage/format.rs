@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use varve::log::{Durability, Log, LogName, LogOverrides, Logs, Offset, Options, OsDisk};
+use varve::log::{
+    Durability, Log, LogName, LogOverrides, Logs, Offset, Options, OsDisk, Reader, ReaderAction,
+    ReaderName, ReaderOrder,
+};
 
 use crate::rig::wait;
 
@@ -95,8 +98,16 @@ struct Read {
 }
 
 fn read(data: &Path) -> Read {
+    run(data, &[])
+}
+
+fn read_readers(data: &Path) -> Read {
+    run(data, &["readers"])
+}
+
+fn run(data: &Path, more: &[&str]) -> Read {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/reader.py");
-    let ran = Command::new("python3").arg(reader).arg(data).arg(NAME).output();
+    let ran = Command::new("python3").arg(reader).arg(data).arg(NAME).args(more).output();
     let ran = ran.expect("python3 runs the reader; the package `python3` has it");
     Read {
         lines: String::from_utf8(ran.stdout).unwrap().lines().map(str::to_owned).collect(),
@@ -216,19 +227,61 @@ fn the_reader_reports_every_record_that_a_flipped_bit_costs() {
     println!("cases: {cases} flips for the reader");
 }
 
+/// A reader as the Python program prints it.
+fn reader_line(reader: &Reader) -> String {
+    format!(
+        "{{\"reader\": \"{}\", \"offset\": {}, \"owner\": \"{}\", \"commit_time_us\": {}}}",
+        reader.name, reader.offset, reader.owner, reader.commit_time_us
+    )
+}
+
+#[test]
+fn the_reader_made_from_the_format_page_finds_where_readers_stand() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open(data.path());
+    let log = create(&logs);
+    fill(&log, 10);
+    assert_eq!(read_readers(data.path()).lines, Vec::<String>::new());
+    for n in 0..200_u64 {
+        let name = ReaderName::parse(&format!("reader-{}", n % 7)).unwrap();
+        let commit = ReaderAction::Commit { offset: Offset::new(n % 20), force: true };
+        let action = if n % 9 == 5 { ReaderAction::Delete } else { commit };
+        let subject = "x".repeat(usize::try_from(n).unwrap());
+        let order = ReaderOrder { name, subject, any_owner: true, action };
+        // Some delete what is not there.
+        let _answers = log.change_readers(&[order]);
+    }
+    let expected: Vec<_> = log.readers().unwrap().iter().map(reader_line).collect();
+    assert!(expected.len() >= 5);
+    let whole = read_readers(data.path());
+    assert_eq!((whole.lines, &*whole.complaints, whole.code), (expected.clone(), "", 0));
+    let path = files(data.path(), "/readers").remove(0);
+    let bytes = fs::read(&path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (1..used).step_by(used / 20) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        fs::write(&path, flipped).unwrap();
+        let read = read_readers(data.path());
+        let is_torn = read.code == 0 && read.complaints.contains("torn tail");
+        assert!(read.code == 1 || is_torn && at + 300 > used, "byte {at} of {used}: {read:?}");
+    }
+}
+
 /// The files and the records that docs/FORMAT.md shows.
 struct Example {
     files: Vec<(String, Vec<u8>)>,
     lines: Vec<String>,
+    readers: Vec<String>,
 }
 
 /// Reads the page's blocks: ```` ```hex PATH BYTES ````, whose lines are a position, bytes and a
 /// remark, two blanks apart, and whose bytes are zero where no line says otherwise;
-/// ```` ```text PATH ````; and ```` ```json ````.
+/// ```` ```text PATH ````; ```` ```json ````; and ```` ```json readers ````.
 fn example() -> Example {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMAT.md");
     let page = fs::read_to_string(path).unwrap();
-    let mut example = Example { files: Vec::new(), lines: Vec::new() };
+    let mut example = Example { files: Vec::new(), lines: Vec::new(), readers: Vec::new() };
     for block in page.split("\n```").skip(1).step_by(2) {
         let (opening, content) = block.split_once('\n').unwrap();
         match opening.split(' ').collect::<Vec<_>>()[..] {
@@ -239,6 +292,7 @@ fn example() -> Example {
             }
             ["text", path] => example.files.push((path.to_owned(), format!("{content}\n").into())),
             ["json"] => example.lines.extend(content.lines().map(str::to_owned)),
+            ["json", "readers"] => example.readers.extend(content.lines().map(str::to_owned)),
             _ => {}
         }
     }
@@ -259,7 +313,7 @@ fn put_line(file: &mut [u8], line: &str) {
 fn the_example_of_the_format_page_is_what_the_log_and_the_reader_read() {
     let data = tempfile::tempdir().unwrap();
     let example = example();
-    assert_eq!((example.files.len(), example.lines.len()), (6, 4));
+    assert_eq!((example.files.len(), example.lines.len()), (7, 4));
     for (path, bytes) in &example.files {
         let path = data.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -288,6 +342,9 @@ fn the_example_of_the_format_page_is_what_the_log_and_the_reader_read() {
         lines.extend(records.iter().zip(offsets).map(line));
     }
     assert_eq!(lines, example.lines);
+    let readers: Vec<_> = log.readers().unwrap().iter().map(reader_line).collect();
+    assert_eq!(readers, example.readers);
+    assert_eq!(read_readers(data.path()).lines, readers);
     assert_eq!(log.bounds().end, Offset::new(4));
     logs.close().unwrap();
     for (path, bytes) in &example.files {

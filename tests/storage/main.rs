@@ -17,5 +17,6 @@ mod format;
 mod model;
 mod os;
 mod producers;
+mod readers;
 mod rig;
 mod tidy;

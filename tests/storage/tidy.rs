@@ -102,6 +102,7 @@ const FLOORS: [&[&str]; 6] = [
         "active",
         "checkpoint",
         "meta",
+        "readers",
         "trash",
     ],
     &["recovery"],

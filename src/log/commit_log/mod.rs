@@ -6,12 +6,13 @@
 //! Lock order: `writer`, `prepared`, `checkpoint`, `intake`, `mark`. Only `writer`, `prepared` and
 //! `checkpoint` are held across file operations, and no append or read takes them: a slow disk
 //! delays acknowledgements, not readers. Nobody is woken under `intake`, since a woken task may
-//! append.
+//! append. The locks of `readers` stand alone.
 //!
 //! Here and in `appending` is what users of a log call; the other files hold what its keepers do.
 
 mod appending;
 mod checkpoints;
+mod readers;
 mod times;
 mod trim;
 mod upkeep;
@@ -35,6 +36,7 @@ use crate::log::intake::{Intake, Refusal};
 use crate::log::meta::Meta;
 use crate::log::offset::{Bounds, LogId, Offset};
 use crate::log::prepared::Prepared;
+use crate::log::readers::Readers;
 use crate::log::recovery::Recovered;
 use crate::log::segment::Segment;
 use crate::log::settings::LogSettings;
@@ -56,6 +58,7 @@ pub struct Log {
     segments: ArcSwap<Vec<Arc<Segment>>>,
     start: AtomicU64,
     watermark: Arc<Watermark>,
+    readers: Readers,
     checkpoint_queued: AtomicBool,
     roll_queued: AtomicBool,
     damaged: bool,
@@ -71,6 +74,7 @@ impl Log {
         let end = found.mark.durable_end;
         let refusal = found.damaged.then_some(Refusal::Damaged);
         Self {
+            readers: Readers::new(&engine.disk, directory, meta.id),
             settings: meta.overrides.over(&engine.options.defaults),
             engine: Arc::clone(engine),
             meta,

@@ -126,6 +126,7 @@ impl Log {
     /// refused already and the flushers have ended. Does nothing to a log that failed or is
     /// damaged.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), IoError> {
+        self.readers.close();
         self.with_writer(|writer| self.close_writer(writer))
     }
 

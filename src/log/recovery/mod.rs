@@ -164,7 +164,10 @@ fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
         store_below
             || index_alone
-            || matches!(file.as_str(), "next.store" | "next.index" | "meta.new" | "producers.new")
+            || matches!(
+                file.as_str(),
+                "next.store" | "next.index" | "meta.new" | "producers.new" | "readers.new"
+            )
     });
     let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
     let engine = site.engine;

@@ -1,0 +1,240 @@
+//! A log's `readers` file as one thread at a time uses it.
+//!
+//! Changes are written behind the others and synced, within space that the file owns already. A
+//! file that is full is replaced by a new one with the readers that there are, under a new name,
+//! synced, renamed, its directory synced. The same happens after a write or sync that failed: what
+//! the kernel shows of that file may not be on the disk, and syncing it again proves nothing.
+//!
+//! The file is opened for each write: ten thousand logs have more readers than descriptors.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{self, HEADER_BYTES, Identity};
+use super::{Changes, Live};
+use crate::log::disk::Disk;
+use crate::log::error::{IoError, ReaderError, SYNC};
+use crate::log::names;
+use crate::log::offset::LogId;
+use crate::log::seed::salt;
+use crate::log::width::{narrow, wide};
+
+/// The smallest file, in bytes: a hundred commits or more before it is replaced.
+const CAPACITY_MIN: usize = 16 << 10;
+/// Capacities are multiples of this.
+const CAPACITY_STEP: usize = 4 << 10;
+/// No file is longer, in bytes; a larger one is not read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The file and where its next entry goes.
+#[derive(Debug)]
+pub(super) struct Journal {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    log_id: LogId,
+    state: State,
+    /// A write or sync of the file failed, so it is to be replaced before it is used again.
+    suspect: bool,
+    /// Damage is told to the operator once.
+    damage_told: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nobody has looked yet.
+    Unread,
+    Absent,
+    Present {
+        identity: Identity,
+        end: usize,
+        capacity: usize,
+    },
+    Closed,
+}
+
+impl Journal {
+    pub(super) fn new(disk: &Arc<dyn Disk>, directory: &Path, log_id: LogId) -> Self {
+        Self {
+            disk: Arc::clone(disk),
+            directory: directory.to_owned(),
+            log_id,
+            state: State::Unread,
+            suspect: false,
+            damage_told: false,
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Reads the readers, durable when this returns.
+    pub(super) fn load(&mut self) -> Result<Live, ReaderError> {
+        let bytes = match self.read() {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.state = State::Absent;
+                return Ok(Live::new());
+            }
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let contents = format::decode(&bytes, self.log_id).map_err(|what| self.damaged(&what))?;
+        if contents.torn_bytes > 0 {
+            log::warn!(
+                "event=readers_torn_tail_cut path={:?} position={} bytes={}",
+                self.path(),
+                contents.end,
+                contents.torn_bytes
+            );
+        }
+        if self.suspect {
+            self.replace(&contents.readers)?;
+            return Ok(contents.readers);
+        }
+        // What was read may be in the page cache alone, and what follows is to be zeros.
+        let mut mended = bytes;
+        let (end, capacity) = (contents.end, mended.len());
+        mended.truncate(end);
+        mended.resize(capacity, 0);
+        if let Err(error) = self.write(&mended, 0) {
+            self.suspect = true;
+            return Err(self.failed(&error));
+        }
+        self.state = State::Present { identity: contents.identity, end, capacity };
+        Ok(contents.readers)
+    }
+
+    /// Makes `changes` durable in a file that is not suspect; `after` says what the readers are
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace` and `Failed` change nothing; after `Unknown` the changes are made or not.
+    pub(super) fn change(
+        &mut self,
+        changes: &Changes,
+        after: impl FnOnce() -> Live,
+    ) -> Result<(), ReaderError> {
+        let State::Present { identity, end, capacity } = self.state else {
+            return self.replace(&after());
+        };
+        let mut bytes = Vec::new();
+        for (name, reader) in changes {
+            format::put_entry(&mut bytes, (end, end), identity, (name, reader.as_ref()));
+        }
+        if end + bytes.len() > capacity {
+            return self.replace(&after());
+        }
+        if let Err(error) = self.write(&bytes, end) {
+            self.suspect = true;
+            self.tell(&error);
+            return Err(ReaderError::Unknown);
+        }
+        self.state = State::Present { identity, end: end + bytes.len(), capacity };
+        Ok(())
+    }
+
+    /// Whether the file may hold something else than was answered.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Writes `readers` into a new file, which takes the old one's place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::change`].
+    pub(super) fn replace(&mut self, readers: &Live) -> Result<(), ReaderError> {
+        let live_bytes: usize =
+            readers.iter().map(|(name, reader)| format::entry_bytes(name, &reader.owner)).sum();
+        // Twice of what there is, so that a file is replaced after as much again was written.
+        let capacity = (2 * (HEADER_BYTES + live_bytes)).next_multiple_of(CAPACITY_STEP);
+        let capacity = capacity.max(CAPACITY_MIN);
+        let created_as = names::next_readers(&self.directory);
+        let created = salt().and_then(|salt| {
+            let identity = Identity { log_id: self.log_id, salt };
+            let (bytes, end) = format::encode(identity, readers, capacity);
+            self.create(&created_as, &bytes)?;
+            Ok(State::Present { identity, end, capacity })
+        });
+        let state = match created {
+            Ok(state) => state,
+            Err(error) => {
+                // It may not be there; whatever is, is no readers file yet.
+                let _absent = self.disk.remove(&created_as);
+                return Err(self.failed(&error));
+            }
+        };
+        let path = self.path();
+        let renamed = self
+            .disk
+            .rename(&created_as, &path)
+            .map_err(IoError::at("rename", &created_as))
+            .and_then(|()| {
+                let synced = self.disk.sync_directory(&self.directory);
+                synced.map_err(IoError::at(SYNC, &self.directory))
+            });
+        // From here on nobody can tell which of both files a start will find.
+        self.state = state;
+        self.suspect = renamed.is_err();
+        renamed.map_err(|error| {
+            self.tell(&error);
+            ReaderError::Unknown
+        })
+    }
+
+    fn create(&self, path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+        // Left over from an attempt that was cut short; absent in most cases.
+        let _absent = self.disk.remove(path);
+        let file = self.disk.create(path).map_err(IoError::at("create", path))?;
+        file.allocate(wide(bytes.len())).map_err(IoError::at("allocate space for", path))?;
+        file.write_at(bytes, 0).map_err(IoError::at("write", path))?;
+        file.sync().map_err(IoError::at(SYNC, path))
+    }
+
+    /// The whole file; `None` if there is none.
+    fn read(&self) -> Result<Option<Vec<u8>>, IoError> {
+        let path = self.path();
+        let file = match self.disk.open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(IoError::at("open", &path)(e)),
+        };
+        let file_bytes = file.file_bytes().map_err(IoError::at("stat", &path))?;
+        let mut bytes = vec![0; narrow(file_bytes.min(FILE_BYTES_MAX))];
+        let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", &path))?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    }
+
+    fn write(&self, bytes: &[u8], position: usize) -> Result<(), IoError> {
+        let path = self.path();
+        let file = self.disk.open(&path).map_err(IoError::at("open", &path))?;
+        file.write_at(bytes, wide(position)).map_err(IoError::at("write", &path))?;
+        file.sync().map_err(IoError::at(SYNC, &path))
+    }
+
+    fn path(&self) -> PathBuf {
+        names::readers(&self.directory)
+    }
+
+    fn failed(&self, error: &IoError) -> ReaderError {
+        self.tell(error);
+        if error.is_no_space() { ReaderError::NoSpace } else { ReaderError::Failed }
+    }
+
+    fn tell(&self, error: &IoError) {
+        log::error!("event=readers_failed path={:?} error={error:?}", self.path());
+    }
+
+    fn damaged(&mut self, what: &str) -> ReaderError {
+        if !std::mem::replace(&mut self.damage_told, true) {
+            log::error!("event=readers_damaged path={:?} what={what:?}", self.path());
+        }
+        ReaderError::Damaged
+    }
+}
