@@ -9,7 +9,8 @@
 //! | 0 | offset, producer, error, codec, width, names, settings |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
-//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, readers, trash |
+//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, readers, |
+//! | | trash |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
 
