@@ -1,8 +1,9 @@
 //! Generates the messages and service stubs from `proto/`, without `protoc`.
 //!
-//! Two generators work from one parse: `protobuf-codegen` writes the messages, `grpcio-compiler` the
-//! services. The latter reads descriptors of protobuf 2, so they cross as bytes. The same descriptors
-//! are what the server tells about itself. Without the `server` feature there is nothing to do.
+//! Two generators work from one parse: `protobuf-codegen` writes the messages, `grpcio-compiler`
+//! the services. The latter reads descriptors of protobuf 2, so they cross as bytes. The same
+//! descriptors are what the server tells about itself. Without the `server` feature there is
+//! nothing to do.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
