@@ -82,6 +82,7 @@ impl Keys {
         let defaults = log(&mut typed)?;
         let storage = storage(&mut typed, defaults)?;
         let limits = limits(&mut typed)?;
+        let storage = Options { producers_max: producers_max(&mut typed)?, ..storage };
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
         let grpc_threads = typed.number("grpc.threads", default_poll_threads(), 1..=64)?;
         let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
@@ -160,6 +161,7 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             8..=100_000,
         )?,
         logs_max: typed.number("storage.logs_max", default.logs_max, 1..=100_000)?,
+        producers_max: default.producers_max,
         strict: typed.switch("storage.strict", default.strict)?,
         defaults,
         on_fatal: default.on_fatal,
@@ -214,4 +216,10 @@ fn limits(typed: &mut Typed<'_>) -> Result<Limits, ConfigError> {
             0..=1_000_000_000,
         )?,
     })
+}
+
+/// In `[limits]`, as users know it; what keeps it is the storage.
+fn producers_max(typed: &mut Typed<'_>) -> Result<usize, ConfigError> {
+    let default = Options::default().producers_max;
+    typed.number("limits.producers_per_log_max", default, 1..=1_000_000)
 }

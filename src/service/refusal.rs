@@ -71,6 +71,8 @@ pub(crate) enum BadRequest {
     RecordTooLarge { field: &'static str, bytes: u64, limit: u64 },
     #[error("{field} has {bytes} bytes, and an id has 16")]
     NotAnId { field: &'static str, bytes: usize },
+    #[error("{field} is all zero, which is no id")]
+    ZeroId { field: &'static str },
     #[error("{field} is {value}, and may be {min} to {max}")]
     OutOfBounds { field: &'static str, value: u64, min: u64, max: u64 },
     #[error("the request names no log")]

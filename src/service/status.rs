@@ -10,7 +10,9 @@ use grpcio::{RpcStatus, RpcStatusCode};
 use super::details::Answer;
 use super::records::BadRecord;
 use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, OverRate, Refusal};
-use crate::log::{AckError, AppendError, IoError, ReadError, Stopped};
+use crate::log::{
+    AckError, AppendError, IoError, PRODUCER_BATCHES_MAX, ReadError, SequenceError, Stopped,
+};
 
 /// A queue drains within a few syncs.
 const QUEUE_DELAY: Duration = Duration::from_millis(100);
@@ -131,6 +133,7 @@ fn bad_request(bad: &BadRequest) -> Answer {
         BadRequest::NotAnId { field, bytes } => {
             answer("ID_MALFORMED").with("field", field).with("limit", 16).with("actual", bytes)
         }
+        BadRequest::ZeroId { field } => answer("ID_MALFORMED").with("field", field),
         BadRequest::OutOfBounds { field, value, min, max } => answer("VALUE_OUT_OF_BOUNDS")
             .with("field", field)
             .with("min", min)
@@ -189,11 +192,40 @@ fn append(error: &AppendError) -> Answer {
                 .with("expected", expected)
                 .with("end", end)
         }
+        AppendError::Sequence(error) => sequence(*error),
         AppendError::Damaged => {
             Answer::new(RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED", message)
         }
         AppendError::Failed => storage_failed().with("outcome", "not attempted"),
         AppendError::Closed => stopping(),
+    }
+}
+
+fn sequence(error: SequenceError) -> Answer {
+    let answer = |code, reason| Answer::new(code, reason, error.to_string());
+    let refused = |reason| answer(RpcStatusCode::FAILED_PRECONDITION, reason);
+    match error {
+        SequenceError::Fenced { epoch, current } => {
+            refused("PRODUCER_FENCED").with("epoch", epoch).with("current", current)
+        }
+        SequenceError::Gap { expected, actual } => {
+            refused("SEQUENCE_GAP").with("expected", expected).with("actual", actual)
+        }
+        SequenceError::Reused { sequence } => refused("SEQUENCE_REUSED").with("sequence", sequence),
+        SequenceError::TooOld { sequence, oldest } => {
+            refused("DUPLICATE_TOO_OLD").with("sequence", sequence).with("oldest", oldest)
+        }
+        SequenceError::Busy { batches } => {
+            answer(RpcStatusCode::RESOURCE_EXHAUSTED, "PRODUCER_BUSY")
+                .with("limit", PRODUCER_BATCHES_MAX)
+                .with("actual", batches.saturating_add(1))
+                .retry_after(QUEUE_DELAY)
+        }
+        SequenceError::TooManyProducers { limit } => {
+            answer(RpcStatusCode::RESOURCE_EXHAUSTED, "PRODUCERS_MAX")
+                .with("limit_name", "producers_per_log_max")
+                .with("limit", limit)
+        }
     }
 }
 
@@ -297,6 +329,11 @@ mod tests {
                 RpcStatusCode::INVALID_ARGUMENT,
                 "VALUE_OUT_OF_BOUNDS",
             ),
+            (
+                BadRequest::ZeroId { field: "producer.id" }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "ID_MALFORMED",
+            ),
             (BadRequest::NoLog.into(), RpcStatusCode::INVALID_ARGUMENT, "LOG_NOT_NAMED"),
             (
                 BadRequest::OtherLog { first: "a".into(), other: "b".into() }.into(),
@@ -336,6 +373,20 @@ mod tests {
                 RpcStatusCode::RESOURCE_EXHAUSTED,
                 "DISK_RESERVE",
             ),
+            sequence_refusal(SequenceError::Fenced { epoch: 1, current: 2 }, "PRODUCER_FENCED"),
+            sequence_refusal(SequenceError::Gap { expected: 1, actual: 2 }, "SEQUENCE_GAP"),
+            sequence_refusal(SequenceError::Reused { sequence: 1 }, "SEQUENCE_REUSED"),
+            sequence_refusal(SequenceError::TooOld { sequence: 1, oldest: 2 }, "DUPLICATE_TOO_OLD"),
+            (
+                AppendError::Sequence(SequenceError::Busy { batches: 1024 }).into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "PRODUCER_BUSY",
+            ),
+            (
+                AppendError::Sequence(SequenceError::TooManyProducers { limit: 1 }).into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "PRODUCERS_MAX",
+            ),
             (AppendError::Damaged.into(), RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED"),
             (AppendError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (AppendError::Closed.into(), RpcStatusCode::UNAVAILABLE, "STOPPING"),
@@ -360,6 +411,13 @@ mod tests {
             (Refusal::CertificateExpired, RpcStatusCode::UNAUTHENTICATED, "CERTIFICATE_EXPIRED"),
             (Refusal::NotAdmitted, RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED"),
         ]
+    }
+
+    fn sequence_refusal(
+        error: SequenceError,
+        reason: &'static str,
+    ) -> (Refusal, RpcStatusCode, &'static str) {
+        (AppendError::Sequence(error).into(), RpcStatusCode::FAILED_PRECONDITION, reason)
     }
 
     #[test]
@@ -407,9 +465,10 @@ mod tests {
 
     #[test]
     fn what_may_pass_says_when_to_try_again_and_the_rest_does_not() {
-        for (refusal, code, _) in every_refusal() {
-            let may_pass =
-                [RpcStatusCode::RESOURCE_EXHAUSTED, RpcStatusCode::UNAVAILABLE].contains(&code);
+        for (refusal, code, reason) in every_refusal() {
+            // A log forgets no producer: only its operator can help.
+            let may_pass = reason != "PRODUCERS_MAX"
+                && [RpcStatusCode::RESOURCE_EXHAUSTED, RpcStatusCode::UNAVAILABLE].contains(&code);
             let answer = OURS.answer(&refusal);
             assert_eq!(answer.retry_after.is_some(), may_pass, "{answer:?}");
         }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Reads a log of a Varve data directory, by docs/FORMAT.md alone.
 
-Usage: reader.py DATA_DIR LOG_NAME [readers]
+Usage: reader.py DATA_DIR LOG_NAME [readers | producers]
 
-Prints each record, or each named reader, as a line of JSON and checks every checksum on the way. What is wrong goes to
-standard error: a `note:` is harmless (a torn tail, a stale index), `damage:` is not.
+Prints each record as a line of JSON, or each named reader, or what is known of each producer, and
+checks every checksum on the way. What is wrong goes to standard error: a `note:` is harmless (a torn tail, a stale index), `damage:` is not.
 Exit code: 0 the log is whole, 1 records or readers are damaged, 2 it cannot be read at all.
 Uses nothing but the standard library, and changes nothing. The server should not be running.
 """
@@ -22,9 +22,11 @@ FOOTER_BYTES_MAX = 64 << 20
 SLOT_BYTES = 4096
 READERS_HEADER_BYTES = 64
 ENTRY_BYTES_MIN = 40
+PRODUCERS_HEADER_BYTES = 48
+PRODUCER_BATCHES_MAX = 1024
 SLOT_FIELDS = (
     "closed sequence log_id start durable_end incarnation last_time base position last_frame_at"
-    " first_time frames segment_crc capacity segments bases_crc"
+    " first_time frames segment_crc capacity segments bases_crc producers_kind producers_from"
 ).split()
 
 
@@ -106,7 +108,7 @@ def read_checkpoint(path):
         version = struct.unpack_from("<H", slot, 12)[0]
         if version != 1:
             raise Unreadable(f"{path} has version {version}")
-        found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQII", slot, 14)))
+        found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQIII4xQ", slot, 14)))
         if found["sequence"] % 2 != at // SLOT_BYTES:
             continue
         if newest is None or found["sequence"] > newest["sequence"]:
@@ -114,6 +116,52 @@ def read_checkpoint(path):
     if newest and one_is_lost:
         newest["closed"] = 0
     return newest
+
+
+class Producer:
+    """The last batches of a producer's highest epoch, as (base offset, records, CRC)."""
+
+    def __init__(self, epoch=0, next_sequence=0, batches=()):
+        self.epoch, self.next, self.batches = epoch, next_sequence, list(batches)
+
+    def knows(self, epoch, sequence):
+        return self.next > 0 and (epoch, sequence) < (self.epoch, self.next)
+
+    def take(self, frame):
+        _, epoch, sequence = frame.producer
+        if self.knows(epoch, sequence):
+            return
+        if (epoch, sequence) != (self.epoch, self.next):
+            self.batches = []
+        self.epoch, self.next = epoch, sequence + 1
+        self.batches.append((frame.base, frame.records, frame.payload_crc))
+        del self.batches[:-PRODUCER_BATCHES_MAX]
+
+
+def read_producers(path, log_id, report):
+    """(offset, producers by their ids) of the file, or None if it is absent, damaged or another's."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    covered, trailer = data[:-8], data[-8:]
+    if data[:8] != b"VARVEPRD" or trailer != struct.pack("<I4s", crc32c(covered), b"VEND"):
+        report.damage(f"{path.name} is damaged")
+        return None
+    version, held_id, offset = struct.unpack_from("<H6x16sQ", covered, 8)
+    if version != 1:
+        raise Unreadable(f"{path} has version {version}")
+    if held_id != log_id:
+        report.note(f"{path.name} is another log's")
+        return None
+    producers, at = {}, PRODUCERS_HEADER_BYTES
+    while at < len(covered):
+        producer_id, epoch, count, next_sequence = struct.unpack_from("<16sIIQ", covered, at)
+        behind = at + 32 + 16 * count
+        batches = struct.iter_unpack("<QII", covered[at + 32 : behind])
+        producers[producer_id] = Producer(epoch, next_sequence, batches)
+        at = behind
+    return offset, producers
 
 
 # Stores.
@@ -154,6 +202,9 @@ class Frame:
         ) = struct.unpack_from("<IIIQQQQHHI", data, at + 4)
         begin = at + FRAME_HEADER_BYTES + extension_bytes
         end = begin + payload_bytes
+        # Its id, epoch and sequence.
+        self.producer = struct.unpack_from("<16sI4xQ", data, at + 56)
+        self.payload_crc = payload_crc
         if end > len(data) or self.records == 0 or crc32c(data[at + 8 : begin], seed) != self.crc:
             raise ValueError
         payload = data[begin:end]
@@ -346,6 +397,12 @@ class Log:
         self.durable = max(self.start, checkpoint["durable_end"]) if checkpoint else self.start
         # Accepted frames in order, with None for bytes that are none, and where they stand.
         self.found = []
+        self.stored = read_producers(directory / "producers", self.log_id, report)
+        if self.stored:
+            self.durable = max(self.durable, self.stored[0])
+        if checkpoint and checkpoint["producers_kind"] == 2:
+            if not self.stored or self.stored[0] < self.start:
+                report.damage("what is known of producers is lost in part")
         stores = [(base, path) for base, path in stores if base >= self.start]
         self.checkpoint = checkpoint
         self.check_bases([base for base, _ in stores])
@@ -418,6 +475,29 @@ class Log:
         if held != wanted:
             self.report.note(f"{index.name} is stale; it is rebuilt when it is used")
 
+    def producers(self):
+        """All producers by their ids: those of the file, and what the accepted frames add."""
+        mark = self.checkpoint
+        since, producers = 0, {}
+        if self.stored:
+            since, producers = self.stored
+        elif mark and mark["producers_kind"] < 2:
+            since = mark["durable_end"] if mark["producers_kind"] == 0 else mark["producers_from"]
+        for path, frame in self.found:
+            if frame is None or not any(frame.producer[0]):
+                continue
+            known = producers.setdefault(frame.producer[0], Producer())
+            if frame.base >= since:
+                known.take(frame)
+            elif not known.knows(*frame.producer[1:]):
+                self.report.damage(f"{path.name}: the batch at {frame.base} is not in producers")
+        return producers
+
+    def print_producers(self):
+        for producer_id, producer in sorted(self.producers().items()):
+            line = {"producer": producer_id.hex(), "epoch": producer.epoch, "next": producer.next}
+            print(json.dumps(line | {"batches": producer.batches}))
+
     def print(self):
         """Prints the records from the start to the first break at or above what was durable."""
         end, is_broken = self.start, False
@@ -437,8 +517,8 @@ class Log:
 
 
 def main():
-    wants_readers = sys.argv[3:] == ["readers"]
-    if len(sys.argv) != 3 and not wants_readers:
+    wanted = (sys.argv[3:] or ["records"])[0]
+    if len(sys.argv) not in (3, 4) or wanted not in ("records", "readers", "producers"):
         print(__doc__.splitlines()[2], file=sys.stderr)
         return 2
     directory = Path(sys.argv[1]) / "logs" / sys.argv[2]
@@ -448,8 +528,10 @@ def main():
     report = Report()
     try:
         log = Log(directory, report)
-        if wants_readers:
+        if wanted == "readers":
             print_readers(directory / "readers", log.log_id, report)
+        elif wanted == "producers":
+            log.print_producers()
         else:
             log.print()
     except Unreadable as error:

@@ -7,5 +7,5 @@ mod memory;
 mod records;
 mod refusals;
 mod running;
-mod site;
+pub(crate) mod site;
 mod tools;

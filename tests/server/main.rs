@@ -11,6 +11,7 @@ mod certs;
 mod cli;
 mod consuming;
 mod disk;
+mod exactly_once;
 mod health;
 mod identity;
 mod lifecycle;

@@ -26,6 +26,7 @@ impl Dialect for OneRecord {
             records: NonZeroU32::MIN,
             durability: Durability::Synced,
             expected: None,
+            producer: None,
         })
     }
 

@@ -65,7 +65,7 @@ fn begin<D: Dialect>(
         None => backend.guard.permit(&caller, named(&order)?)?,
     };
     backend.rates.take(caller.subject(), order.payload.len())?;
-    let outcome = match order.append(&permit) {
+    let outcome = match order.append(&permit, caller.subject()) {
         Ok(pending) => Outcome::Taken(pending),
         Err(error) => match end_met(&error) {
             Some(end) => Outcome::NotAtEnd(permit.settled(end), error),

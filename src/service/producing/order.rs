@@ -2,11 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use super::claim::Claim;
 use crate::log::{Append, AppendError, Durability, Offset, Pending};
 use crate::service::guard::{Permit, Produce};
 use crate::service::limits::Limits;
 use crate::service::message::Reply;
 use crate::service::refusal::{BadRequest, Refusal};
+use crate::tls::Subject;
 
 /// How one interface says all this.
 pub(crate) trait Dialect: 'static {
@@ -31,14 +33,21 @@ pub(crate) struct Order<'a> {
     pub(crate) durability: Durability,
     /// The offset that the first record must get.
     pub(crate) expected: Option<Offset>,
+    /// Who says to have made it.
+    pub(crate) producer: Option<Claim>,
 }
 
 impl Order<'_> {
-    /// Has the batch appended; it is acknowledged by what is returned.
-    pub(crate) fn append(&self, permit: &Permit<Produce>) -> Result<Pending, AppendError> {
-        let Self { payload, records, durability, expected, .. } = self;
+    /// Has the batch of `subject` appended; it is acknowledged by what is returned.
+    pub(crate) fn append(
+        &self,
+        permit: &Permit<Produce>,
+        subject: &Subject,
+    ) -> Result<Pending, AppendError> {
+        let Self { payload, records, durability, expected, producer, .. } = self;
         let (records, durability, expected) = (*records, *durability, *expected);
-        permit.append(Append { payload, records, durability, expected, producer: None })
+        let producer = producer.map(|claim| claim.by(subject));
+        permit.append(Append { payload, records, durability, expected, producer })
     }
 }
 
@@ -50,6 +59,8 @@ pub(crate) struct Appended {
     pub(crate) append_time_us: u64,
     /// The level reached.
     pub(crate) durability: Durability,
+    /// Whether it was there before.
+    pub(crate) deduplicated: bool,
 }
 
 impl Appended {
@@ -60,6 +71,7 @@ impl Appended {
             next: pending.next_offset(),
             append_time_us: pending.append_time_us(),
             durability,
+            deduplicated: pending.is_duplicate(),
         }
     }
 }

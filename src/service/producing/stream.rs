@@ -20,7 +20,7 @@ use grpcio::{DuplexSink, RequestStream, RpcContext};
 
 use super::order::{Dialect, Order, end_met, named};
 use super::window::{Next, Window};
-use crate::log::{AppendError, Pending};
+use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
@@ -200,9 +200,9 @@ async fn append_when_there_is_room(
 ) -> Result<Pending, Ending> {
     loop {
         let (end, reviews) = (permit.durable_end(), terms.session.borrow().reviews());
-        match order.append(permit) {
+        match order.append(permit, terms.caller.subject()) {
             Ok(pending) => return Ok(pending),
-            Err(AppendError::Busy { .. }) => {}
+            Err(AppendError::Busy { .. } | AppendError::Sequence(SequenceError::Busy { .. })) => {}
             Err(error) => return Err(refused(terms, permit, error).await),
         }
         let mut past = permit.durable_past(end);

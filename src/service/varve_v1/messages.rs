@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use crate::log::{Durability, Offset};
 use crate::service::limits::Limits;
 use crate::service::message::Reply;
-use crate::service::producing::{Appended, Order};
+use crate::service::producing::{Appended, Claim, Order};
 use crate::service::records;
 use crate::service::refusal::BadRequest;
-use crate::service::wire::{self, Fields, Value};
+use crate::service::wire::{self, Fields, Malformed, Value};
 
 /// A `ProduceRequest`, its records in their stored form.
 pub(super) fn produce_request<'a>(
@@ -18,6 +18,7 @@ pub(super) fn produce_request<'a>(
     let mut payload = Vec::with_capacity(message.len());
     let mut records = 0_u32;
     let (mut log, mut durability, mut expected) = ("", Durability::Synced, None);
+    let mut sequence: Option<ProducerSequence<'_>> = None;
     for field in Fields::of(message) {
         match field? {
             (1, Value::Bytes(record)) => {
@@ -32,11 +33,48 @@ pub(super) fn produce_request<'a>(
             }
             (3, Value::Varint(level)) => durability = read_durability(level)?,
             (4, Value::Varint(offset)) => expected = Some(Offset::new(offset)),
+            (5, Value::Bytes(more)) => sequence.get_or_insert_default().merge(more)?,
             _ => {}
         }
     }
     let records = NonZeroU32::new(records).ok_or(BadRequest::NoRecord { field: "records" })?;
-    Ok(Order { log, payload, records, durability, expected })
+    let producer = sequence.map(ProducerSequence::claim).transpose()?;
+    Ok(Order { log, payload, records, durability, expected, producer })
+}
+
+/// A `ProducerSequence` as it was sent.
+#[derive(Default)]
+struct ProducerSequence<'a> {
+    id: &'a [u8],
+    epoch: u64,
+    sequence: u64,
+}
+
+impl<'a> ProducerSequence<'a> {
+    /// Takes in the fields of `message`; of a field that comes more than once the last counts.
+    fn merge(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        for field in Fields::of(message) {
+            match field? {
+                (1, Value::Bytes(id)) => self.id = id,
+                (2, Value::Varint(epoch)) => self.epoch = epoch,
+                (3, Value::Varint(sequence)) => self.sequence = sequence,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(self) -> Result<Claim, BadRequest> {
+        let Self { id, epoch, sequence } = self;
+        let field = "producer.id";
+        let id = id.try_into().map_err(|_| BadRequest::NotAnId { field, bytes: id.len() })?;
+        if id == [0; 16] {
+            return Err(BadRequest::ZeroId { field });
+        }
+        let (field, max) = ("producer.epoch", u64::from(u32::MAX));
+        let out_of_bounds = |_| BadRequest::OutOfBounds { field, value: epoch, min: 0, max };
+        Ok(Claim { id, epoch: u32::try_from(epoch).map_err(out_of_bounds)?, sequence })
+    }
 }
 
 /// A `ProduceResponse`.
@@ -46,6 +84,7 @@ pub(super) fn produce_response(appended: &Appended) -> Reply {
         (2, appended.next.get()),
         (3, appended.append_time_us),
         (4, written_durability(appended.durability)),
+        (5, u64::from(appended.deduplicated)),
     ];
     let set = || fields.into_iter().filter(|(_, value)| *value != 0);
     let mut message =
@@ -79,6 +118,7 @@ mod tests {
     use protobuf::{Enum as _, EnumOrUnknown, Message as _};
 
     use super::*;
+    use crate::proto::log_service::ProducerSequence as Sequence;
     use crate::proto::log_service::{Durability as Level, ProduceRequest, ProduceResponse};
     use crate::proto::record::{Batch, Record};
     use crate::service::records::BadRecord;
@@ -136,6 +176,40 @@ mod tests {
         assert_eq!(read(&encode(&first)).unwrap().expected, Some(Offset::ZERO));
     }
 
+    #[test]
+    fn a_producer_has_an_id_and_an_epoch_that_fits() {
+        let read_with = |id: &[u8], rest: &[u8]| {
+            let mut sequence = vec![0x0a, u8::try_from(id.len()).unwrap()];
+            sequence.extend([id, rest].concat());
+            let mut message = vec![0x0a, 0, 0x2a, u8::try_from(sequence.len()).unwrap()];
+            message.extend(sequence);
+            read(&message).map(|order| order.producer.unwrap())
+        };
+        let (field, id) = ("producer.id", [7; 16]);
+        for bytes in [0, 15, 17] {
+            assert_eq!(read_with(&vec![7; bytes], b""), Err(BadRequest::NotAnId { field, bytes }));
+        }
+        assert_eq!(read_with(&[0; 16], b""), Err(BadRequest::ZeroId { field }));
+        let taken = Claim { id, epoch: u32::MAX, sequence: 0 };
+        assert_eq!(read_with(&id, &[0x10, 0xff, 0xff, 0xff, 0xff, 0x0f]), Ok(taken));
+        let (field, value) = ("producer.epoch", 1 << 32);
+        let (min, max) = (0, u64::from(u32::MAX));
+        assert_eq!(read_with(&id, &[0x10, 0x80, 0x80, 0x80, 0x80, 0x10]), {
+            Err(BadRequest::OutOfBounds { field, value, min, max })
+        });
+        assert_eq!(read_with(&id, &[0x10]), Err(BadRequest::Malformed));
+    }
+
+    /// A message field that comes twice is one, put together.
+    #[test]
+    fn a_producer_in_two_pieces_is_one() {
+        let mut message = vec![0x0a, 0, 0x2a, 4, 0x10, 3, 0x18, 1, 0x2a, 20, 0x0a, 16];
+        message.extend([9; 16]);
+        message.extend([0x18, 5]);
+        let claim = Claim { id: [9; 16], epoch: 3, sequence: 5 };
+        assert_eq!(read(&message).unwrap().producer, Some(claim));
+    }
+
     proptest! {
         #[test]
         fn requests_are_read_as_the_generated_code_writes_them(
@@ -143,11 +217,20 @@ mod tests {
             log: String,
             level in 0_i32..4,
             expected: Option<u64>,
+            producer: Option<(u128, u32, u64)>,
         ) {
             let mut sent = request(values);
             sent.log = log.clone();
             sent.durability = EnumOrUnknown::from_i32(level);
             sent.expected_offset = expected;
+            let claim = producer.map(|(id, epoch, sequence)| {
+                Claim { id: (id | 1).to_le_bytes(), epoch, sequence }
+            });
+            if let Some(Claim { id, epoch, sequence }) = claim {
+                let id = id.to_vec().into();
+                let given = Sequence { id, epoch, sequence, ..Sequence::default() };
+                sent.producer = protobuf::MessageField::some(given);
+            }
             let message = encode(&sent);
             let order = read(&message).unwrap();
             prop_assert_eq!(order.log, log);
@@ -155,6 +238,7 @@ mod tests {
             let batch = Batch { records: sent.records, ..Batch::default() };
             prop_assert_eq!(order.payload, batch.write_to_bytes().unwrap());
             prop_assert_eq!(order.expected, expected.map(Offset::new));
+            prop_assert_eq!(order.producer, claim);
             let wanted = match Level::from_i32(level) {
                 Some(Level::DURABILITY_BUFFERED) => Durability::Buffered,
                 Some(Level::DURABILITY_WRITTEN) => Durability::Written,
@@ -169,17 +253,20 @@ mod tests {
             next: u64,
             append_time_us: u64,
             level in 1_i32..4,
+            deduplicated: bool,
         ) {
             let durability = read_durability(u64::try_from(level).unwrap()).unwrap();
             let (base_offset, next_offset) = (base, next);
             let (base, next) = (Offset::new(base), Offset::new(next));
-            let reply = produce_response(&Appended { base, next, append_time_us, durability });
+            let appended = Appended { base, next, append_time_us, durability, deduplicated };
+            let reply = produce_response(&appended);
             let durability = EnumOrUnknown::from_i32(level);
             let expected = ProduceResponse {
                 base_offset,
                 next_offset,
                 append_time_us,
                 durability,
+                deduplicated,
                 ..ProduceResponse::default()
             };
             prop_assert_eq!(reply.as_bytes(), expected.write_to_bytes().unwrap());
