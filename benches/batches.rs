@@ -46,8 +46,7 @@ fn main() {
     report("produce, synced", || produce(&channel));
     let end = logs.get(DEFAULT_LOG).unwrap().bounds().end.get();
     report("consume, as bytes", || consume(&channel, end, &RAW, next_offset));
-    let decode =
-        |message: &Vec<u8>| ConsumeResponse::parse_from_bytes(message).unwrap().next_offset;
+    let decode = |message: &[u8]| ConsumeResponse::parse_from_bytes(message).unwrap().next_offset;
     report("consume, decoded", || consume(&channel, end, &RAW, decode));
     let _stopped = server.shutdown();
     logs.close().unwrap();
@@ -80,6 +79,7 @@ static RAW: Method<ConsumeRequest, Vec<u8>> = Method {
     resp_mar: Marshaller { ser: put, de: take },
 };
 
+#[allow(clippy::ptr_arg)] // The marshaller's signature.
 fn put(message: &Vec<u8>, slice: &mut GrpcSlice) -> grpcio::Result<()> {
     *slice = GrpcSlice::from(message.clone());
     Ok(())
@@ -131,7 +131,7 @@ fn consume(
     channel: &Channel,
     end: u64,
     method: &'static Method<ConsumeRequest, Vec<u8>>,
-    next_offset: impl Fn(&Vec<u8>) -> u64 + Send + Sync + 'static,
+    next_offset: impl Fn(&[u8]) -> u64 + Send + Sync + 'static,
 ) -> u64 {
     let client = grpcio::Client::new(channel.clone());
     let request = ConsumeRequest {
@@ -152,7 +152,7 @@ fn consume(
 }
 
 /// `ConsumeResponse.next_offset`, past the batches without a look into them.
-fn next_offset(message: &Vec<u8>) -> u64 {
+fn next_offset(message: &[u8]) -> u64 {
     let mut input = protobuf::CodedInputStream::from_bytes(message);
     let mut next = 0;
     while let Some(tag) = input.read_raw_tag_or_eof().unwrap() {

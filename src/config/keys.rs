@@ -56,6 +56,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// The C core cannot take a larger message.
 const MESSAGE_BYTES_LIMIT: u32 = 1 << 30;
+/// More readers of one log would not fit the message that lists them.
+const READERS_LIMIT: usize = 5000;
 /// A record with its framing fits a batch.
 const RECORD_BYTES_LIMIT: usize = 63 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -162,6 +164,11 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
         )?,
         logs_max: typed.number("storage.logs_max", default.logs_max, 1..=100_000)?,
         producers_max: default.producers_max,
+        readers_per_log_max: typed.number(
+            "limits.readers_per_log_max",
+            default.readers_per_log_max,
+            1..=READERS_LIMIT,
+        )?,
         strict: typed.switch("storage.strict", default.strict)?,
         defaults,
         on_fatal: default.on_fatal,
