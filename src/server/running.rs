@@ -21,7 +21,7 @@ use crate::service::guard::Guard;
 use crate::service::identity::Authentication;
 use crate::service::status::Statuses;
 use crate::service::wait::wait_until;
-use crate::service::{health, log_v1, reflection, varve_v1};
+use crate::service::{health, log_v1, readers_v1, reflection, varve_v1};
 use crate::tls::Credentials;
 
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
@@ -167,6 +167,7 @@ fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Serve
         .add_checker(Checker::new(Arc::clone(&backend.guard)))
         .register_service(log_v1::service(backend))
         .register_service(varve_v1::service(backend))
+        .register_service(readers_v1::service(backend))
         .register_service(health::service(backend))
         .register_service(reflection)
         .register_service(reflection_alpha)

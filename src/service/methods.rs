@@ -22,13 +22,17 @@ pub(crate) const PRODUCE_BATCH: &str = "/varve.v1.Log/Produce";
 pub(crate) const PRODUCE_BATCHES: &str = "/varve.v1.Log/ProduceStream";
 pub(crate) const CONSUME_BATCHES: &str = "/varve.v1.Log/Consume";
 pub(crate) const CONSUME_BATCHES_STREAM: &str = "/varve.v1.Log/ConsumeStream";
+pub(crate) const COMMIT_READER: &str = "/varve.v1.Readers/CommitReader";
+pub(crate) const GET_READER: &str = "/varve.v1.Readers/GetReader";
+pub(crate) const LIST_READERS: &str = "/varve.v1.Readers/ListReaders";
+pub(crate) const DELETE_READER: &str = "/varve.v1.Readers/DeleteReader";
 pub(crate) const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 pub(crate) const REFLECT_ALPHA: &str =
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 12] = [
+const METHODS: [(&str, Need); 16] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
@@ -37,6 +41,10 @@ const METHODS: [(&str, Need); 12] = [
     (PRODUCE_BATCHES, Need::Permission(Action::Produce)),
     (CONSUME_BATCHES, Need::Permission(Action::Consume)),
     (CONSUME_BATCHES_STREAM, Need::Permission(Action::Consume)),
+    (COMMIT_READER, Need::Permission(Action::Consume)),
+    (GET_READER, Need::Permission(Action::Consume)),
+    (LIST_READERS, Need::Permission(Action::Consume)),
+    (DELETE_READER, Need::Permission(Action::Consume)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),
     (REFLECT, Need::Identity),

@@ -9,7 +9,7 @@
 //! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
 //! `crew`, `reads`, `inbox`, `outbox` (means), `backend` (what the services share), `ending`,
 //! `producing` and `consuming` (what interfaces have in common), then the services `log_v1`,
-//! `varve_v1`, `health` and `reflection`.
+//! `varve_v1`, `readers_v1`, `health` and `reflection`.
 
 mod audit;
 pub(crate) mod backend;
@@ -32,6 +32,7 @@ mod methods;
 mod outbox;
 mod producing;
 mod rates;
+pub(crate) mod readers_v1;
 mod reads;
 mod records;
 pub(crate) mod reflection;

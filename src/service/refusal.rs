@@ -8,7 +8,9 @@ use thiserror::Error;
 use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
-use crate::log::{AckError, AppendError, Bounds, LogId, Offset, ReadError, Stopped};
+use crate::log::{
+    AckError, AppendError, Bounds, LogId, NameError, Offset, ReadError, ReaderError, Stopped,
+};
 use crate::tls::Subject;
 
 /// Every reason for which a call fails once its caller is known.
@@ -34,6 +36,9 @@ pub(crate) enum Refusal {
     Ack(#[from] AckError),
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
+    /// Any other fault of a reader than an offset out of range.
+    #[error(transparent)]
+    Reader(ReaderError),
     /// Any other read error than an offset out of range.
     #[error(transparent)]
     Read(ReadError),
@@ -77,6 +82,8 @@ pub(crate) enum BadRequest {
     OutOfBounds { field: &'static str, value: u64, min: u64, max: u64 },
     #[error("the request names no log")]
     NoLog,
+    #[error("{field} is no name of a reader: {fault}")]
+    NotAReaderName { field: &'static str, fault: NameError },
     #[error("the stream is about log {first}, and the request names log {other:?}")]
     OtherLog { first: String, other: String },
 }
@@ -118,6 +125,17 @@ impl From<ReadError> for Refusal {
                 Self::OutOfRange(OutOfRange { offset, start, end })
             }
             other => Self::Read(other),
+        }
+    }
+}
+
+impl From<ReaderError> for Refusal {
+    fn from(error: ReaderError) -> Self {
+        match error {
+            ReaderError::OutOfRange { offset, start, end } => {
+                Self::OutOfRange(OutOfRange { offset, start, end })
+            }
+            other => Self::Reader(other),
         }
     }
 }

@@ -11,7 +11,8 @@ use super::details::Answer;
 use super::records::BadRecord;
 use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, OverRate, Refusal};
 use crate::log::{
-    AckError, AppendError, IoError, PRODUCER_BATCHES_MAX, ReadError, SequenceError, Stopped,
+    AckError, AppendError, IoError, PRODUCER_BATCHES_MAX, ReadError, ReaderError, SequenceError,
+    Stopped,
 };
 
 /// A queue drains within a few syncs.
@@ -52,6 +53,7 @@ impl Statuses {
             Refusal::Append(error) => append(error),
             Refusal::Ack(error) => ack(*error),
             Refusal::OutOfRange(range) => self.out_of_range(*range),
+            Refusal::Reader(error) => self.reader(error),
             Refusal::Read(error) => self.read(error),
             Refusal::Unreadable { base_offset } => {
                 Answer::new(RpcStatusCode::DATA_LOSS, "LOG_DAMAGED", refusal.to_string())
@@ -85,6 +87,43 @@ impl Statuses {
                 .with("offset", range.offset)
                 .with("start", range.start)
                 .with("end", range.end)
+        }
+    }
+
+    fn reader(self, error: &ReaderError) -> Answer {
+        let answer = |code, reason| Answer::new(code, reason, error.to_string());
+        match error {
+            ReaderError::OutOfRange { offset, start, end } => {
+                let (offset, start, end) = (*offset, *start, *end);
+                self.out_of_range(OutOfRange { offset, start, end })
+            }
+            ReaderError::Ahead { offset, current } => {
+                answer(RpcStatusCode::FAILED_PRECONDITION, "READER_AHEAD")
+                    .with("offset", offset)
+                    .with("current", current)
+            }
+            ReaderError::Owned => answer(RpcStatusCode::PERMISSION_DENIED, "READER_OWNED"),
+            ReaderError::NotFound => answer(RpcStatusCode::NOT_FOUND, "READER_NOT_FOUND"),
+            ReaderError::TooMany { readers, limit } => {
+                answer(RpcStatusCode::RESOURCE_EXHAUSTED, "READERS_MAX")
+                    .with("limit", limit)
+                    .with("actual", readers)
+            }
+            // No subject is that long.
+            ReaderError::OwnerTooLong { .. } => {
+                answer(RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED")
+            }
+            ReaderError::NoSpace => {
+                answer(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE").retry_after(SERVER_DELAY)
+            }
+            ReaderError::Damaged => answer(RpcStatusCode::DATA_LOSS, "READERS_DAMAGED"),
+            ReaderError::Failed => answer(RpcStatusCode::UNAVAILABLE, "READERS_FAILED")
+                .with("outcome", "not attempted")
+                .retry_after(SLOT_DELAY),
+            ReaderError::Unknown => answer(RpcStatusCode::UNAVAILABLE, "READERS_FAILED")
+                .with("outcome", "unknown")
+                .retry_after(SLOT_DELAY),
+            ReaderError::Closed => stopping(),
         }
     }
 
@@ -139,6 +178,9 @@ fn bad_request(bad: &BadRequest) -> Answer {
             .with("min", min)
             .with("limit", max)
             .with("actual", value),
+        BadRequest::NotAReaderName { field, .. } => {
+            answer("READER_NAME_INVALID").with("field", field)
+        }
         BadRequest::NoLog => answer("LOG_NOT_NAMED").with("field", "log"),
         BadRequest::OtherLog { .. } => answer("LOG_CHANGED").with("field", "log"),
     }
@@ -269,7 +311,7 @@ mod tests {
 
     use super::*;
     use crate::acl::Action;
-    use crate::log::{LogId, Offset};
+    use crate::log::{LogId, NameError, Offset};
     use crate::service::refusal::{Limited, Paced};
     use crate::tls::Subject;
 
@@ -335,6 +377,38 @@ mod tests {
                 "ID_MALFORMED",
             ),
             (BadRequest::NoLog.into(), RpcStatusCode::INVALID_ARGUMENT, "LOG_NOT_NAMED"),
+            (
+                BadRequest::NotAReaderName { field: "reader", fault: NameError::Empty }.into(),
+                RpcStatusCode::INVALID_ARGUMENT,
+                "READER_NAME_INVALID",
+            ),
+            (
+                ReaderError::Ahead { offset: start, current: end }.into(),
+                RpcStatusCode::FAILED_PRECONDITION,
+                "READER_AHEAD",
+            ),
+            (ReaderError::Owned.into(), RpcStatusCode::PERMISSION_DENIED, "READER_OWNED"),
+            (ReaderError::NotFound.into(), RpcStatusCode::NOT_FOUND, "READER_NOT_FOUND"),
+            (
+                ReaderError::TooMany { readers: 1, limit: 1 }.into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "READERS_MAX",
+            ),
+            (
+                ReaderError::OwnerTooLong { bytes: 256 }.into(),
+                RpcStatusCode::PERMISSION_DENIED,
+                "NOT_ADMITTED",
+            ),
+            (ReaderError::NoSpace.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
+            (ReaderError::Damaged.into(), RpcStatusCode::DATA_LOSS, "READERS_DAMAGED"),
+            (ReaderError::Failed.into(), RpcStatusCode::UNAVAILABLE, "READERS_FAILED"),
+            (ReaderError::Unknown.into(), RpcStatusCode::UNAVAILABLE, "READERS_FAILED"),
+            (ReaderError::Closed.into(), RpcStatusCode::UNAVAILABLE, "STOPPING"),
+            (
+                ReaderError::OutOfRange { offset, start, end }.into(),
+                RpcStatusCode::OUT_OF_RANGE,
+                "OFFSET_OUT_OF_RANGE",
+            ),
             (
                 BadRequest::OtherLog { first: "a".into(), other: "b".into() }.into(),
                 RpcStatusCode::INVALID_ARGUMENT,
@@ -466,8 +540,8 @@ mod tests {
     #[test]
     fn what_may_pass_says_when_to_try_again_and_the_rest_does_not() {
         for (refusal, code, reason) in every_refusal() {
-            // A log forgets no producer: only its operator can help.
-            let may_pass = reason != "PRODUCERS_MAX"
+            // Only an operator, or the client's own doing, ends these.
+            let may_pass = !["PRODUCERS_MAX", "READERS_MAX"].contains(&reason)
                 && [RpcStatusCode::RESOURCE_EXHAUSTED, RpcStatusCode::UNAVAILABLE].contains(&code);
             let answer = OURS.answer(&refusal);
             assert_eq!(answer.retry_after.is_some(), may_pass, "{answer:?}");

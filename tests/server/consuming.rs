@@ -14,6 +14,8 @@ use varve::proto::log_service::{
     ConsumeRequest, ConsumeResponse, Edge, GapCause, GapPolicy, ProduceRequest, ProduceResponse,
 };
 use varve::proto::log_service_grpc::LogClient;
+use varve::proto::readers_service::CommitReaderRequest;
+use varve::proto::readers_service_grpc::ReadersClient;
 use varve::proto::record::{Batch, Header, Record};
 
 use crate::world::{Failure, Plan, World, failure, in_time, policy, within_a_second};
@@ -570,4 +572,36 @@ fn consumers_that_stop_reading_slow_nobody_and_miss_nothing() {
             next = reply.next_offset;
         }
     }
+}
+
+#[test]
+fn reading_begins_where_a_reader_of_the_subject_stands() {
+    let world = World::with(|options| {
+        options.policy = policy("p, root, *, *\np, other, *, consume\np, boss, *, *");
+    });
+    create(&world, LOG);
+    let client = client(&world);
+    produce(&client, &["a", "b", "c"]);
+    let commit = CommitReaderRequest {
+        log: LOG.to_owned(),
+        reader: "billing".to_owned(),
+        offset: 2,
+        ..CommitReaderRequest::default()
+    };
+    ReadersClient::new(world.channel("root")).commit_reader_opt(&commit, in_time()).unwrap();
+    let request = from(Start::Reader("billing".to_owned()));
+    assert_eq!(records(&consume(&client, &request)), text(&[(2, "c")]));
+    assert_eq!(Stream::open(&client, &request).records(), text(&[(2, "c")]));
+    let boss = LogClient::new(world.channel("boss"));
+    assert_eq!(records(&consume(&boss, &request)), text(&[(2, "c")]));
+    let other = LogClient::new(world.channel("other"));
+    for (client, name) in [(&client, "absent"), (&other, "billing")] {
+        let told = refused(client, &from(Start::Reader(name.to_owned())));
+        assert_eq!(told.code, i32::from(RpcStatusCode::NOT_FOUND), "{name}");
+        assert_eq!(told.info.reason, "READER_NOT_FOUND");
+    }
+    assert_eq!(
+        refused(&client, &from(Start::Reader("Bad".to_owned()))).info.reason,
+        "READER_NAME_INVALID"
+    );
 }

@@ -112,9 +112,10 @@ fn r6_one_damaged_log_does_not_make_the_server_unhealthy() {
         let storage = Options { min_free_bytes: 0, ..Options::default() };
         World::of(Plan { disk: Some(Arc::clone(&disk)), storage, ..Plan::default() })
     };
-    let world = open();
+    let mut world = open();
     assert!(world.client("root").produce_opt(&record("x"), in_time()).is_ok());
-    drop(world);
+    world.shutdown();
+    world.logs.close().unwrap();
     disk.damage(Path::new("/data/logs/default/00000000000000000000.store"), b"rot").unwrap();
     let world = open();
     let outcome = world.client("root").produce_opt(&record("x"), in_time());

@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod pki;
 mod rates;
+mod readers;
 mod reflection;
 mod streams;
 mod wire;

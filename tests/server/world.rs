@@ -174,10 +174,11 @@ pub(crate) fn environment() -> Arc<Environment> {
 }
 
 pub(crate) fn with_certificate(authority: &Authority, identity: &Identity) -> ChannelCredentials {
-    ChannelCredentialsBuilder::new()
-        .root_cert(authority.pem())
-        .cert(identity.certificate.clone(), identity.key.clone())
-        .build()
+    with_pem(authority.pem(), identity.certificate.clone(), identity.key.clone())
+}
+
+pub(crate) fn with_pem(root: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> ChannelCredentials {
+    ChannelCredentialsBuilder::new().root_cert(root).cert(certificate, key).build()
 }
 
 pub(crate) fn connect(port: u16, credentials: ChannelCredentials) -> Channel {

@@ -407,6 +407,31 @@ fn damage_is_told_and_neither_empties_the_readers_nor_stops_the_log() {
     }
 }
 
+#[test]
+fn lag_counts_from_the_record_that_can_be_read_next() {
+    let rig = rig();
+    let time = |offset| rig.log.time_at_us(Offset::new(offset)).unwrap().unwrap();
+    let (first, last) = (time(0), time(18));
+    let (lag_first, lag_last) = (rig.log.lag_us(Offset::ZERO), rig.log.lag_us(Offset::new(18)));
+    // The clock went on between both, by less than the second lag.
+    assert!(lag_first.unwrap() <= last - first + lag_last.unwrap());
+    assert_eq!(rig.log.lag_us(Offset::new(19)).unwrap(), 0);
+    let lag: Vec<_> = [0, 5, 19, 30].map(|at| rig.log.lag_records(Offset::new(at))).into();
+    assert_eq!(lag, [19, 14, 0, 0]);
+    rig.logs.close().unwrap();
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    let store = &rig.files(".store")[0];
+    let mut bytes = disk.bytes(store).unwrap();
+    bytes[130] ^= 1;
+    disk.damage(store, &bytes).unwrap();
+    let rig = open(&disk);
+    assert!(rig.log.time_at_us(Offset::ZERO).is_err(), "the first record is damaged");
+    let (damaged, next) = (rig.log.lag_us(Offset::ZERO), rig.log.lag_us(Offset::new(1)));
+    assert!(damaged.unwrap().abs_diff(next.unwrap()) < 1_000_000);
+    rig.disk.fail(Op::Read, 0, std::io::ErrorKind::Other);
+    assert!(rig.log.lag_us(Offset::new(1)).is_err(), "not told as 0");
+}
+
 /// What the world outside knows of readers when the power goes.
 #[derive(Debug, Default)]
 struct Witness {

@@ -1,9 +1,9 @@
 //! The readers of a log, within its bounds.
 
 use super::Log;
-use crate::log::error::ReaderError;
+use crate::log::error::{ReadError, ReaderError};
 use crate::log::names::ReaderName;
-use crate::log::offset::Offset;
+use crate::log::offset::{Bounds, Offset};
 use crate::log::readers::{Reader, ReaderOrder, Terms};
 
 impl Log {
@@ -33,6 +33,38 @@ impl Log {
     /// As [`Log::reader`]. Where a reader stands is then not known.
     pub fn readers_lowest(&self) -> Result<Option<Offset>, ReaderError> {
         self.readers.look(|readers| readers.values().map(|reader| reader.offset).min())
+    }
+
+    /// How many records a reader at `offset` has yet to read: of those that are held and durable.
+    pub fn lag_records(&self, offset: Offset) -> u64 {
+        let Bounds { start, end } = self.bounds();
+        end.get().saturating_sub(offset.max(start).get())
+    }
+
+    /// How long ago the record was appended that a reader at `offset` will read next, in
+    /// microseconds; 0 if there is none yet. Of damaged records the one behind them counts. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    ///
+    /// `Io` fails this call only.
+    pub fn lag_us(&self, offset: Offset) -> Result<u64, ReadError> {
+        let mut next = offset;
+        while next < self.bounds().end {
+            // A trim may move the start further while this looks.
+            next = next.max(self.bounds().start);
+            match self.time_at_us(next) {
+                Ok(Some(time_us)) => return Ok(self.engine.clock.now_us().saturating_sub(time_us)),
+                Ok(None) => break,
+                Err(ReadError::OutOfRange { start, .. }) if next < start => next = start,
+                Err(ReadError::Damaged { resume: Some(resume), .. }) if next < resume => {
+                    next = resume;
+                }
+                Err(ReadError::OutOfRange { .. } | ReadError::Damaged { .. }) => break,
+                Err(error @ ReadError::Io(_)) => return Err(error),
+            }
+        }
+        Ok(0)
     }
 
     /// Moves, makes and deletes readers as `orders` ask, one after the other, and returns what

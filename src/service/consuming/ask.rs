@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::{Bounds, Chunk, LogId, Offset};
+use crate::log::{Bounds, Chunk, LogId, Offset, ReaderName};
 use crate::service::message::Reply;
 use crate::service::refusal::{BadRequest, Refusal};
 
@@ -58,6 +58,8 @@ pub(crate) enum Start {
     Time(u64),
     Earliest,
     Latest,
+    /// Where the reader of this name stands.
+    Reader(ReaderName),
 }
 
 /// What to do about records that are not there any more.

@@ -1,14 +1,16 @@
 //! Where a client is in a log, and what it finds there.
 
 use super::ask::{Ask, Gap, GapCause, OnGap, Part, Standing, Start};
-use crate::log::{Chunk, Offset, Past, ReadError};
-use crate::service::guard::{Consume, Permit};
+use crate::log::{Chunk, Offset, Past, ReadError, ReaderError};
+use crate::service::guard::{Claim, Consume, Permit};
 use crate::service::refusal::{OutOfRange, Refusal};
 
 /// One client's way through a log.
 #[derive(Debug)]
 pub(super) struct Reading {
     permit: Permit<Consume>,
+    /// Whose readers the client may begin at.
+    claim: Claim,
     ask: Ask,
     /// The offset to read next, once it is known.
     next: Option<Offset>,
@@ -29,14 +31,14 @@ impl Reading {
     /// # Errors
     ///
     /// `LogReplaced` if the log is not the one that was asked for.
-    pub(super) fn new(permit: Permit<Consume>, ask: Ask) -> Result<Self, Refusal> {
+    pub(super) fn new(permit: Permit<Consume>, claim: Claim, ask: Ask) -> Result<Self, Refusal> {
         let actual = permit.log_id();
         if let Some(expected) = ask.log_id.filter(|expected| *expected != actual) {
             let name = permit.log_name().to_owned();
             return Err(Refusal::LogReplaced { name, expected, actual });
         }
         let left = ask.records_max;
-        Ok(Self { permit, ask, next: None, left })
+        Ok(Self { permit, claim, ask, next: None, left })
     }
 
     pub(super) fn ask(&self) -> &Ask {
@@ -57,7 +59,7 @@ impl Reading {
             (None, Start::Offset(next)) => holds(*next),
             (None, Start::Earliest) => holds(bounds.start),
             (None, Start::Latest) => false,
-            (None, Start::Time(_)) => true,
+            (None, Start::Time(_) | Start::Reader(_)) => true,
         }
     }
 
@@ -100,6 +102,10 @@ impl Reading {
             Start::Time(time_us) => self.permit.offset_at_time(*time_us)?,
             Start::Earliest => bounds.start,
             Start::Latest => bounds.end,
+            Start::Reader(name) => {
+                let reader = self.permit.reader(&self.claim, name)?;
+                reader.ok_or(ReaderError::NotFound)?.offset
+            }
         };
         Ok(*self.next.insert(next))
     }

@@ -83,7 +83,8 @@ fn begin<D: Dialect>(
         None => backend.guard.permit(&caller, named(&ask)?)?,
     };
     let session = backend.guard.open(&caller, &permit);
-    let reading = Reading::new(permit, ask)?;
+    let claim = backend.guard.claim(&caller, &permit);
+    let reading = Reading::new(permit, claim, ask)?;
     Ok(Terms { reading, session, found: Instant::now(), said: None, _slot: slot })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::{LogId, Offset};
+use crate::log::{LogId, Offset, ReaderName};
 use crate::service::consuming::{Ask, OnGap, Start};
 use crate::service::refusal::BadRequest;
 use crate::service::wire::{Fields, Value};
@@ -25,6 +25,7 @@ pub(super) fn read(message: &[u8]) -> Result<Ask, BadRequest> {
             (3, Value::Varint(offset)) => ask.start = Start::Offset(Offset::new(offset)),
             (4, Value::Varint(time_us)) => ask.start = Start::Time(time_us),
             (5, Value::Varint(value)) => ask.start = edge(value)?,
+            (6, Value::Bytes(name)) => ask.start = Start::Reader(reader_name(name)?),
             (7, Value::Varint(value)) => ask.on_trimmed = on_gap("on_trimmed", value)?,
             (8, Value::Varint(value)) => ask.on_damaged = on_gap("on_damaged", value)?,
             (9, Value::Varint(records)) => ask.records_max = set(records).unwrap_or(u64::MAX),
@@ -77,6 +78,11 @@ fn edge(value: u64) -> Result<Start, BadRequest> {
     }
 }
 
+fn reader_name(bytes: &[u8]) -> Result<ReaderName, BadRequest> {
+    let name = text("reader", bytes)?;
+    ReaderName::parse(&name).map_err(|fault| BadRequest::NotAReaderName { field: "reader", fault })
+}
+
 fn on_gap(field: &'static str, value: u64) -> Result<OnGap, BadRequest> {
     match value {
         0 | 1 => Ok(OnGap::Fail),
@@ -120,6 +126,7 @@ mod tests {
     use protobuf::{Enum as _, EnumOrUnknown, Message as _};
 
     use super::*;
+    use crate::log::NameError;
     use crate::proto::log_service::{ConsumeRequest, Edge, GapPolicy, consume_request};
 
     fn asked(request: &ConsumeRequest) -> Result<Ask, BadRequest> {
@@ -139,6 +146,10 @@ mod tests {
             (Wire::TimeUs(0), Start::Time(0)),
             (Wire::Edge(EnumOrUnknown::new(Edge::EDGE_EARLIEST)), Start::Earliest),
             (Wire::Edge(EnumOrUnknown::new(Edge::EDGE_LATEST)), Start::Latest),
+            (
+                Wire::Reader("billing".to_owned()),
+                Start::Reader(ReaderName::parse("billing").unwrap()),
+            ),
         ] {
             let request = ConsumeRequest { start: Some(wire), ..ConsumeRequest::default() };
             assert_eq!(asked(&request).unwrap().start, start);
@@ -153,6 +164,7 @@ mod tests {
             (&[0x12, 1, 0], BadRequest::NotAnId { field: "log_id", bytes: 1 }),
             (&[0x28, 0], BadRequest::NotInEnum { field: "edge", value: 0 }),
             (&[0x28, 3], BadRequest::NotInEnum { field: "edge", value: 3 }),
+            (&[0x32, 0], BadRequest::NotAReaderName { field: "reader", fault: NameError::Empty }),
             (&[0x38, 3], BadRequest::NotInEnum { field: "on_trimmed", value: 3 }),
             (&[0x40, 9], BadRequest::NotInEnum { field: "on_damaged", value: 9 }),
             (&[0x50, 0x81, 0x80, 0x80, 1], out("max_bytes", (2 << 20) + 1, 1, 2 << 20)),

@@ -1,0 +1,111 @@
+//! The service `varve.v1.Readers`: named positions in logs.
+//!
+//! Files, lowest first: `messages` (its wire form), `look` (the calls that only read) and `orders`
+//! (those that move and delete, which share syncs).
+
+mod look;
+mod messages;
+mod orders;
+
+use std::sync::Arc;
+
+use grpcio::{Method, MethodType, Service, ServiceBuilder, UnarySink};
+
+use self::messages::Target;
+use self::orders::Orders;
+use super::backend::Backend;
+use super::caller::Caller;
+use super::detach::detach;
+use super::guard::{Claim, Consume, Permit};
+use super::limits::CallSlot;
+use super::message::{Reply, Request, method};
+use super::methods;
+use super::refusal::{BadRequest, Refusal};
+
+static COMMIT: Method<Request, Reply> = method(methods::COMMIT_READER, MethodType::Unary);
+static GET: Method<Request, Reply> = method(methods::GET_READER, MethodType::Unary);
+static LIST: Method<Request, Reply> = method(methods::LIST_READERS, MethodType::Unary);
+static DELETE: Method<Request, Reply> = method(methods::DELETE_READER, MethodType::Unary);
+
+/// The service, to be registered with a server.
+pub(crate) fn service(backend: &Arc<Backend>) -> Service {
+    let orders = Arc::new(Orders::new(backend));
+    let (commits, deletes) = (Arc::clone(&orders), orders);
+    let (gets, lists) = (Arc::clone(backend), Arc::clone(backend));
+    ServiceBuilder::new()
+        .add_unary_handler(&COMMIT, move |_, request, sink| {
+            orders::handle(&commits, request, sink, messages::commit_request);
+        })
+        .add_unary_handler(&GET, move |_, request, sink| {
+            look::handle(&gets, request, sink, look::one);
+        })
+        .add_unary_handler(&LIST, move |_, request, sink| {
+            look::handle(&lists, request, sink, look::all);
+        })
+        .add_unary_handler(&DELETE, move |_, request, sink| {
+            orders::handle(&deletes, request, sink, messages::delete_request);
+        })
+        .build()
+}
+
+/// A call that was let in.
+struct Call {
+    sink: UnarySink<Reply>,
+    permit: Permit<Consume>,
+    claim: Claim,
+    slot: CallSlot,
+}
+
+impl Call {
+    /// Answers. The call counts as answered before the answer can make the client call again.
+    fn answer(self, backend: &Backend, outcome: Result<Reply, Refusal>) {
+        drop(self.slot);
+        answer(backend, self.sink, outcome);
+    }
+}
+
+/// Lets a call in that asks for what `read` reads in its request, or answers it with the reason why
+/// not.
+fn begin<T>(
+    backend: &Backend,
+    mut request: Request,
+    sink: UnarySink<Reply>,
+    read: impl FnOnce(&[u8]) -> Result<(Target<'_>, T), BadRequest>,
+) -> Option<(Call, T)> {
+    match admit(backend, &mut request, read) {
+        Ok((permit, claim, slot, wanted)) => Some((Call { sink, permit, claim, slot }, wanted)),
+        Err(refusal) => {
+            answer(backend, sink, Err(refusal));
+            None
+        }
+    }
+}
+
+fn admit<T>(
+    backend: &Backend,
+    request: &mut Request,
+    read: impl FnOnce(&[u8]) -> Result<(Target<'_>, T), BadRequest>,
+) -> Result<(Permit<Consume>, Claim, CallSlot, T), Refusal> {
+    let caller = Caller::take()?;
+    let slot = backend.occupancy.call(caller.subject())?;
+    let message = request.bytes();
+    let (target, wanted) = read(&message)?;
+    let permit = backend.guard.permit::<Consume>(&caller, target.log)?;
+    let actual = permit.log_id();
+    if let Some(expected) = target.id.filter(|expected| *expected != actual) {
+        return Err(Refusal::LogReplaced { name: target.log.to_owned(), expected, actual });
+    }
+    let claim = backend.guard.claim(&caller, &permit);
+    Ok((permit, claim, slot, wanted))
+}
+
+fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {
+    let sent = match outcome {
+        Ok(reply) => sink.success(reply),
+        Err(refusal) => sink.fail(backend.status(&refusal)),
+    };
+    detach(async move {
+        // A client that is gone has no use for the answer; what it asked for is done all the same.
+        let _sent = sent.await;
+    });
+}
