@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use openssl::error::ErrorStack;
 use thiserror::Error;
 
 use super::client::error::ClientError;
+use super::interrupt::Signal;
 use super::output::chain;
-use super::produce::{Acknowledged, InputError};
+use super::produce::{InputError, Unfinished};
 use crate::acl::AclError;
 use crate::certs::CertsError;
 use crate::config::ConfigError;
@@ -38,13 +40,25 @@ pub(super) enum CliError {
     Thread(#[source] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The records that were sent and not acknowledged may or may not be in the log.
-    #[error("{}; {acknowledged}", chain(why))]
-    Produce { acknowledged: Acknowledged, why: Box<ClientError> },
-    #[error("{}; {acknowledged}", chain(why))]
-    Input { acknowledged: Acknowledged, why: InputError },
+    /// Some records may be in the log.
+    #[error("{}{}; {done}", chain(why), place(done))]
+    Produce { done: Box<Unfinished>, why: Box<ClientError> },
+    #[error("{}; {done}", chain(why))]
+    Input { done: Box<Unfinished>, why: InputError },
+    #[error("interrupted; {done}")]
+    Interrupted { done: Box<Unfinished>, signal: Signal },
+    /// A consumer wrote out and committed what it had, and has nothing to say.
+    #[error("interrupted")]
+    Stopped { signal: Signal },
     #[error("cannot open the input {}", path.display())]
     OpenInput { path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error("cannot get random bytes")]
+    Random(#[source] ErrorStack),
+}
+
+/// Where the records stand in the input that were refused.
+fn place(done: &Unfinished) -> String {
+    done.refused().map_or_else(String::new, |records| format!(", in {records}"))
 }

@@ -2,6 +2,7 @@
 
 use super::client::error::ClientError;
 use super::error::CliError;
+use super::interrupt::Signal;
 use super::produce::InputError;
 use crate::certs::CertsError;
 use crate::log::OpenError;
@@ -26,7 +27,9 @@ Exit codes:
   2   wrong usage, configuration, certificates or access control list
   65  damaged data, or data of a newer release, was refused
   74  reading or writing failed
-  75  the data directory or the port is in use by another process";
+  75  the data directory or the port is in use by another process
+
+A client that Ctrl-C or SIGTERM interrupts ends by that signal; a shell shows 130 or 143.";
 
 impl CliError {
     /// With which code the command ends.
@@ -41,12 +44,19 @@ impl CliError {
             | Self::Thread(_)
             | Self::OpenInput { .. }
             | Self::Output(_) => IO,
+            Self::Random(_) => FAILED,
+            Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),
             Self::Produce { why, .. } => client(why),
             Self::Input { why: InputError::Read { .. }, .. } => IO,
             Self::Input { .. } => FAILED,
         }
     }
+}
+
+/// What a shell makes of the signal, should the process outlive it.
+fn by_signal(signal: Signal) -> u8 {
+    u8::try_from(signal).map_or(FAILED, |signal| signal.saturating_add(128))
 }
 
 fn certs(error: &CertsError) -> u8 {
@@ -97,7 +107,9 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::NoAnswer { .. }
         | ClientError::Refused(_)
         | ClientError::EndedEarly
-        | ClientError::NoRecord
+        | ClientError::Unfitting { .. }
+        | ClientError::Silent { .. }
+        | ClientError::Lost { .. }
         | ClientError::Broken { .. } => FAILED,
     }
 }

@@ -6,22 +6,32 @@ use super::client::error::ClientError;
 use super::client::refusal::Refusal;
 use super::error::CliError;
 use super::escape::Escaped;
+use super::produce::Unfinished;
 use crate::log::OpenError;
 use crate::server::StartError;
 
 impl CliError {
-    /// What to do next; `None` where the message says it.
-    pub(super) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Open(error) => open(error).map(str::to_owned),
+    /// What to do next; nothing where the message says it.
+    pub(super) fn hints(&self) -> Vec<String> {
+        let (first, second) = match self {
+            Self::Open(error) => (open(error).map(str::to_owned), None),
             Self::Start(StartError::PortTaken { .. }) => {
-                Some("stop the other program, or name another address with --listen".to_owned())
+                let hint = "stop the other program, or name another address with --listen";
+                (Some(hint.to_owned()), None)
             }
-            Self::Client(error) => client(error),
-            Self::Produce { why, .. } => client(why),
-            _ => None,
-        }
+            Self::Client(error) => (client(error), None),
+            Self::Produce { done, why } => (client(why), going_on(done)),
+            Self::Input { done, .. } | Self::Interrupted { done, .. } => (None, going_on(done)),
+            _ => (None, None),
+        };
+        first.into_iter().chain(second).collect()
     }
+}
+
+/// How an appending goes on that ended early.
+fn going_on(done: &Unfinished) -> Option<String> {
+    let flags = done.flags()?;
+    Some(format!("{flags} goes on with the same input behind what was acknowledged"))
 }
 
 fn open(error: &OpenError) -> Option<&'static str> {
@@ -42,7 +52,9 @@ fn open(error: &OpenError) -> Option<&'static str> {
 
 fn client(error: &ClientError) -> Option<String> {
     let hint = match error {
-        ClientError::UnknownHost { .. } | ClientError::Unreachable { .. } => {
+        ClientError::UnknownHost { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Lost { .. } => {
             "is the server running there? --server HOST:PORT names another"
         }
         ClientError::NotTrusted { .. } => {
@@ -65,23 +77,68 @@ fn client(error: &ClientError) -> Option<String> {
 
 fn refused(refusal: &Refusal) -> Option<String> {
     let value = |name: &str| refusal.values.get(name).map_or("?", String::as_str);
+    let shown = |name: &str| Escaped(value(name)).to_string();
     match refusal.reason.as_str() {
         "NOT_PERMITTED" => Some(format!(
             "a line `p, {}, {}, {}` in the server's access control list would allow it",
-            Escaped(value("subject")),
-            Escaped(value("object")),
-            Escaped(value("action"))
+            shown("subject"),
+            shown("object"),
+            shown("action")
         )),
         "OFFSET_OUT_OF_RANGE" => {
-            Some("--offset start begins with the oldest record that is held".to_owned())
+            let trimmed = refusal.offset("offset") < refusal.offset("start");
+            let or = if trimmed { ", and so does --on-trimmed skip" } else { "" };
+            Some(format!("--offset start begins with the oldest record that is held{or}"))
         }
         "LOG_DAMAGED" => {
             let resume = refusal.offset("resume")?;
-            Some(format!("--offset {resume} goes on behind the damage"))
+            Some(format!(
+                "--offset {resume} goes on behind the damage, --on-damaged skip steps over it"
+            ))
         }
-        "RECORD_TOO_LARGE" => {
-            Some("smaller records, or a higher limits.record_bytes_max on the server".to_owned())
-        }
-        _ => None,
+        "NOT_AT_END" => Some(format!(
+            "look at what is there before {0}, and expect {0} if it still makes sense",
+            shown("end")
+        )),
+        "SEQUENCE_GAP" => Some(format!(
+            "the log expects batch {} of this producer; --sequence says which one comes first",
+            shown("expected")
+        )),
+        reason => constant(reason).map(str::to_owned),
     }
+}
+
+/// Hints that need no values.
+fn constant(reason: &str) -> Option<&'static str> {
+    let hint = match reason {
+        "LOG_REPLACED" => {
+            "the log was deleted and made anew: begin again at --from earliest, and make its readers \
+             anew"
+        }
+        "READER_NOT_FOUND" => {
+            "--from or --offset beside --reader say where a new reader begins; with --commit it is \
+             made"
+        }
+        "READER_AHEAD" => {
+            "another consumer may move this reader; `varve reader commit --force` moves it back"
+        }
+        "PRODUCER_FENCED" => {
+            "another run took over with a higher --epoch; one that is higher still takes over from it"
+        }
+        "PRODUCERS_MAX" => {
+            "--producer-id none does without; an id that stays, with a higher --epoch for each run, \
+             counts once"
+        }
+        "DUPLICATE_TOO_OLD" => {
+            "these records are in the log already; a higher --epoch appends them once more"
+        }
+        "SEQUENCE_REUSED" => {
+            "the same input gives the same batches with the same --batch-records and --batch-bytes; \
+             for other records take another --producer-id, or a higher --epoch"
+        }
+        "RECORD_TOO_LARGE" => "smaller records, or a higher limits.record_bytes_max on the server",
+        "BATCH_TOO_LARGE" => "a smaller --batch-bytes, or a higher batch_bytes_max of the log",
+        _ => return None,
+    };
+    Some(hint)
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::interrupt;
 
 /// Writes a line to standard output.
 pub(super) fn line(text: impl Display) -> Result<(), CliError> {
@@ -36,9 +37,14 @@ pub(super) fn exit(result: Result<ExitCode, CliError>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            note(format_args!("varve: error: {}", chain(&error)));
-            if let Some(hint) = error.hint() {
+            if !matches!(error, CliError::Stopped { .. }) {
+                note(format_args!("varve: error: {}", chain(&error)));
+            }
+            for hint in error.hints() {
                 note(format_args!("  try: {hint}"));
+            }
+            if let CliError::Interrupted { signal, .. } | CliError::Stopped { signal } = error {
+                interrupt::end(signal);
             }
             ExitCode::from(error.exit_code())
         }

@@ -15,7 +15,7 @@ mod nearest;
 #[cfg(test)]
 mod tests;
 mod typed;
-mod units;
+pub(crate) mod units;
 mod value;
 
 pub use error::{ConfigError, Fault};

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod consume;
 mod memory;
+mod produce;
 mod records;
 mod refusals;
 mod running;

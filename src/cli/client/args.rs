@@ -7,7 +7,7 @@ use clap::Args;
 use super::connection::Address;
 
 /// Which server, and as whom.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ClientArgs {
     /// The server, as HOST:PORT; an IPv6 address stands in brackets

@@ -3,8 +3,12 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use grpcio::{ChannelBuilder, ChannelCredentialsBuilder, Environment, RpcStatus, RpcStatusCode};
+use grpcio::{
+    CallOption, Channel, ChannelBuilder, ChannelCredentialsBuilder, ConnectivityState, Environment,
+    RpcStatus, RpcStatusCode,
+};
 use thiserror::Error;
 
 use super::args::ClientArgs;
@@ -12,7 +16,13 @@ use super::diagnosis::diagnose;
 use super::error::ClientError;
 use super::identity::Identity;
 use super::refusal::Refusal;
-use crate::proto::log_grpc::LogClient;
+use crate::proto::log_service_grpc::LogClient;
+use crate::proto::readers_service_grpc::ReadersClient;
+
+/// A server allows pings every 10 seconds.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long a call may take that answers once.
+const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +38,9 @@ pub(crate) struct NoAddress;
 
 /// A channel that connects with its first call.
 pub(crate) struct Connection {
-    pub(crate) client: LogClient,
+    args: ClientArgs,
+    environment: Arc<Environment>,
+    channel: Channel,
     pub(super) address: Address,
     /// The name that the server's certificate must have.
     pub(super) name: String,
@@ -69,12 +81,28 @@ impl std::fmt::Display for Address {
 impl Connection {
     /// Reads the client's files and makes the channel; the first call connects.
     pub(crate) fn open(args: &ClientArgs) -> Result<Self, ClientError> {
+        Self::open_in(Arc::new(Environment::new(1)), args)
+    }
+
+    /// Another connection to the same server. The files are read again, because a client that goes
+    /// on for long may get a new certificate.
+    pub(crate) fn reopen(&self) -> Result<Self, ClientError> {
+        Self::open_in(Arc::clone(&self.environment), &self.args)
+    }
+
+    fn open_in(environment: Arc<Environment>, args: &ClientArgs) -> Result<Self, ClientError> {
         let identity = Identity::load(args)?;
         let address = args.server.clone();
-        let mut builder = ChannelBuilder::new(Arc::new(Environment::new(1)))
+        let mut builder = ChannelBuilder::new(Arc::clone(&environment))
+            // Else a connection that broke would be shared with the one that is to replace it.
+            .use_local_subchannel_pool(true)
             // A variable of the environment must not lead the records elsewhere.
             .enable_http_proxy(false)
             .enable_retry(false)
+            // A host that vanished is noticed also while there is nothing to send.
+            .keepalive_time(KEEPALIVE)
+            .keepalive_timeout(KEEPALIVE)
+            .http2_max_pings_without_data(0)
             .max_receive_message_len(-1)
             .max_send_message_len(-1);
         if let (Some(identity), Some(cert)) = (&identity, &args.cert) {
@@ -89,8 +117,32 @@ impl Connection {
             }
         }
         let name = args.tls_name.clone().unwrap_or_else(|| address.host.clone());
-        let client = LogClient::new(builder.connect(&address.to_string()));
-        Ok(Self { client, address, name, identity })
+        let channel = builder.connect(&address.to_string());
+        Ok(Self { args: args.clone(), environment, channel, address, name, identity })
+    }
+
+    /// Whether there is a connection right now.
+    pub(crate) fn is_connected(&self) -> bool {
+        let state = self.channel.check_connectivity_state(false);
+        state == ConnectivityState::GRPC_CHANNEL_READY
+    }
+
+    /// Appending and reading.
+    pub(crate) fn log(&self) -> LogClient {
+        LogClient::new(self.channel.clone())
+    }
+
+    /// Named positions.
+    pub(crate) fn readers(&self) -> ReadersClient {
+        ReadersClient::new(self.channel.clone())
+    }
+
+    /// Makes a call that answers once, and says what a failure means.
+    pub(crate) fn call<T>(
+        &self,
+        call: impl FnOnce(CallOption) -> grpcio::Result<T>,
+    ) -> Result<T, ClientError> {
+        call(CallOption::default().timeout(CALL_TIME_MAX)).map_err(|error| self.explain(error))
     }
 
     /// Says what a failed call means; where the C core says only that there is no connection, it

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use grpcio::RpcStatusCode;
 use openssl::error::ErrorStack;
 use openssl::ssl;
 use thiserror::Error;
@@ -40,8 +42,52 @@ pub(crate) enum ClientError {
     Refused(Box<Refusal>),
     #[error("the server ended the stream before it answered everything")]
     EndedEarly,
-    #[error("the server's answer has no record")]
-    NoRecord,
+    #[error("the server's answer does not fit the request: {what}")]
+    Unfitting { what: &'static str },
+    /// The server was there before, with the same certificates.
+    #[error("the connection to {server} was lost, and the server does not answer any more")]
+    Lost { server: String },
+    #[error("nothing came from the server for {}s", .patience.as_secs())]
+    Silent { patience: Duration },
     #[error("the connection broke")]
     Broken { source: grpcio::Error },
+}
+
+impl ClientError {
+    /// Whether the same may work a little later. `was_reached` says that the server answered
+    /// before; if not, what keeps the client from it is for a person to look at.
+    pub(crate) fn may_pass(&self, was_reached: bool) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.retry_after.is_some()
+                    || matches!(refusal.code, RpcStatusCode::UNAVAILABLE | RpcStatusCode::CANCELLED)
+            }
+            Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Handshake { .. }
+            | Self::Lost { .. }
+            | Self::EndedEarly
+            | Self::Silent { .. }
+            | Self::Broken { .. } => was_reached,
+            _ => false,
+        }
+    }
+
+    /// The same for a client whom the server answered before: what could be the fault of wrong
+    /// certificates is then the server's end.
+    pub(crate) fn after_contact(self) -> Self {
+        match self {
+            Self::Handshake { server, .. } | Self::NoAnswer { server, .. } => Self::Lost { server },
+            other => other,
+        }
+    }
+
+    /// How long the server asks to wait before another try.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
 }

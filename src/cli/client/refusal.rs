@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use grpcio::{RpcStatus, RpcStatusCode};
-use protobuf::Message as _;
+use protobuf::{Message as _, MessageFull};
 
 use crate::cli::escape::Escaped;
-use crate::proto::error_details::ErrorInfo;
+use crate::proto::error_details::{ErrorInfo, RetryInfo};
 use crate::proto::status::Status;
 
 /// A server's refusal.
@@ -18,16 +19,20 @@ pub(crate) struct Refusal {
     /// Empty if the server gave none.
     pub(crate) reason: String,
     pub(crate) values: BTreeMap<String, String>,
+    /// After which time the server says that trying again makes sense.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl From<&RpcStatus> for Refusal {
     fn from(status: &RpcStatus) -> Self {
-        let info = info(status.details()).unwrap_or_default();
+        let details = Status::parse_from_bytes(status.details()).unwrap_or_default();
+        let info = find::<ErrorInfo>(&details).unwrap_or_default();
         Self {
             code: status.code(),
             message: status.message().to_owned(),
             reason: info.reason,
             values: info.metadata.into_iter().collect(),
+            retry_after: find::<RetryInfo>(&details).map(|retry| delay(&retry)),
         }
     }
 }
@@ -50,7 +55,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn info(details: &[u8]) -> Option<ErrorInfo> {
-    let status = Status::parse_from_bytes(details).ok()?;
-    status.details.iter().find_map(|detail| detail.unpack::<ErrorInfo>().ok().flatten())
+fn find<D: MessageFull>(status: &Status) -> Option<D> {
+    status.details.iter().find_map(|detail| detail.unpack::<D>().ok().flatten())
+}
+
+fn delay(retry: &RetryInfo) -> Duration {
+    let seconds = u64::try_from(retry.retry_delay.seconds).unwrap_or_default();
+    let nanos = u32::try_from(retry.retry_delay.nanos).unwrap_or_default();
+    Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos.into()))
 }

@@ -1,109 +1,130 @@
-//! Reads a stretch of the log over one stream.
+//! One stream: what it brings, and what else a consumer may have to do meanwhile.
 //!
 //! Receiving runs on the thread that owns the connection, so that a message costs no change of
 //! threads; a short queue leads from there to the writing.
 
-use std::future::poll_fn;
-use std::io::{self, BufWriter, Write};
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_channel::mpsc::{self, Receiver, Sender};
 use futures_executor::block_on;
+use futures_timer::Delay;
 use futures_util::{FutureExt as _, StreamExt as _};
 use grpcio::ClientSStreamReceiver;
 
-use super::format::Format;
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
-use crate::cli::error::CliError;
-use crate::proto::log::{ConsumeRequest, ConsumeResponse};
+use crate::cli::interrupt::{Interrupt, Signal};
+use crate::proto::log_service::{ConsumeRequest, ConsumeResponse};
 
-const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
-/// Records that were received and not yet written. Each may be large.
-const QUEUED_RECORDS_MAX: usize = 128;
+/// Messages that were received and not yet written. Each may have some MiB.
+const QUEUED_MESSAGES_MAX: usize = 4;
+/// How often the server sends a sign of life while it has nothing else to say.
+pub(super) const HEARTBEAT_MS: u32 = 10_000;
+/// Without one for so long the connection is taken for broken.
+const SILENCE_MAX: Duration = Duration::from_secs(35);
 
-/// What the stream brings.
-type Received = Result<ConsumeResponse, grpcio::Error>;
-
-/// What a log holds: from `start` up to but not including `end`.
-pub(super) struct Bounds {
-    pub(super) start: u64,
-    pub(super) end: u64,
+/// An open stream.
+pub(super) struct Stream {
+    queued: Receiver<Result<ConsumeResponse, grpcio::Error>>,
+    heard: Instant,
 }
 
-/// What is to be read: from `from` up to but not including `end`, and no more than `records_max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stretch {
-    pub(super) from: u64,
-    pub(super) end: u64,
-    pub(super) records_max: u64,
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Message(Box<ConsumeResponse>),
+    /// The server has ended the stream in order.
+    End,
+    Broken(ClientError),
+    Interrupted(Signal),
+    /// The time that the consumer had something to do at.
+    Due,
 }
 
-/// Asks for the log's bounds.
-///
-/// The service has no call for it, but its refusal of an offset that no log reaches names them.
-pub(super) fn bounds(connection: &Connection) -> Result<Bounds, CliError> {
-    let beyond = ConsumeRequest { offset: u64::MAX, ..ConsumeRequest::default() };
-    let Err(error) = connection.client.consume(&beyond) else {
-        return Ok(Bounds { start: 0, end: u64::MAX });
-    };
-    match connection.explain(error) {
-        ClientError::Refused(refusal) => match (refusal.offset("start"), refusal.offset("end")) {
-            (Some(start), Some(end)) => Ok(Bounds { start, end }),
-            _ => Err(ClientError::Refused(refusal).into()),
-        },
-        other => Err(other.into()),
+impl Stream {
+    /// Opens a stream; a failure comes with its first message.
+    pub(super) fn open(
+        connection: &Connection,
+        request: &ConsumeRequest,
+    ) -> Result<Self, ClientError> {
+        let client = connection.log();
+        let stream = client.consume_stream(request).map_err(|error| connection.explain(error))?;
+        let (queue, queued) = mpsc::channel(QUEUED_MESSAGES_MAX);
+        client.spawn(receive(stream, queue));
+        Ok(Self { queued, heard: Instant::now() })
     }
-}
 
-/// Writes the records of `stretch` to `out`. Whenever the log has nothing more at hand, everything
-/// that came is written out.
-pub(super) fn copy(
-    connection: &Connection,
-    stretch: Stretch,
-    format: Format,
-    out: impl Write,
-) -> Result<(), CliError> {
-    let Stretch { from, end, records_max } = stretch;
-    if from == end {
-        return Ok(());
+    /// What has come already; `None` if that would take waiting.
+    pub(super) fn at_hand(
+        &mut self,
+        connection: &Connection,
+        interrupt: &mut Interrupt,
+    ) -> Option<Next> {
+        if let Some(signal) = interrupt.fired() {
+            return Some(Next::Interrupted(signal));
+        }
+        let next = self.queued.next().now_or_never()?;
+        Some(self.hear(connection, next))
     }
-    let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, out);
-    let request = ConsumeRequest { offset: from, ..ConsumeRequest::default() };
-    let explain = |error| CliError::from(connection.explain(error));
-    let stream = connection.client.consume_stream(&request).map_err(explain)?;
-    let (queue, mut queued) = mpsc::channel(QUEUED_RECORDS_MAX);
-    connection.client.spawn(receive(stream, queue));
-    let mut left = records_max;
-    loop {
-        let response = next(&mut queued, &mut out).map_err(CliError::Output)?;
-        let response = response.ok_or(ClientError::EndedEarly)?.map_err(explain)?;
-        let record = response.record.into_option().ok_or(ClientError::NoRecord)?;
-        format.write(&mut out, record.offset, &record.value).map_err(CliError::Output)?;
-        left -= 1;
-        if left == 0 || record.offset.saturating_add(1) >= end {
-            return out.flush().map_err(CliError::Output);
+
+    /// Waits for what comes next, but not beyond `due`.
+    pub(super) fn wait(
+        &mut self,
+        connection: &Connection,
+        interrupt: &mut Interrupt,
+        due: Option<Instant>,
+    ) -> Next {
+        let silent = self.heard + SILENCE_MAX;
+        let end = due.map_or(silent, |due| due.min(silent));
+        let mut end = Delay::new(end.saturating_duration_since(Instant::now()));
+        let waited = block_on(poll_fn(|cx| {
+            if let Poll::Ready(signal) = interrupt.poll(cx) {
+                return Poll::Ready(Err(Next::Interrupted(signal)));
+            }
+            if let Poll::Ready(next) = self.queued.poll_next_unpin(cx) {
+                return Poll::Ready(Ok(next));
+            }
+            poll_end(&mut end, cx).map(|()| Err(Next::Due))
+        }));
+        match waited {
+            Ok(next) => self.hear(connection, next),
+            Err(Next::Due) if Instant::now() >= silent => {
+                Next::Broken(ClientError::Silent { patience: SILENCE_MAX })
+            }
+            Err(other) => other,
+        }
+    }
+
+    fn hear(
+        &mut self,
+        connection: &Connection,
+        next: Option<Result<ConsumeResponse, grpcio::Error>>,
+    ) -> Next {
+        self.heard = Instant::now();
+        match next {
+            Some(Ok(message)) => Next::Message(message.into()),
+            Some(Err(error)) => Next::Broken(connection.explain(error)),
+            None => Next::End,
         }
     }
 }
 
+fn poll_end(end: &mut Delay, cx: &mut Context<'_>) -> Poll<()> {
+    std::pin::Pin::new(end).poll(cx)
+}
+
 /// Queues what the stream brings until it ends or nobody wants it any more.
-async fn receive(mut stream: ClientSStreamReceiver<ConsumeResponse>, mut queue: Sender<Received>) {
+async fn receive(
+    mut stream: ClientSStreamReceiver<ConsumeResponse>,
+    mut queue: Sender<Result<ConsumeResponse, grpcio::Error>>,
+) {
     while let Some(response) = stream.next().await {
         let is_last = response.is_err();
         let queued = poll_fn(|context| queue.poll_ready(context)).await;
         if queued.and_then(|()| queue.start_send(response)).is_err() || is_last {
             return;
-        }
-    }
-}
-
-/// The next of the queue; writes out what came before if it has to wait.
-fn next(queued: &mut Receiver<Received>, out: &mut impl Write) -> io::Result<Option<Received>> {
-    match queued.next().now_or_never() {
-        Some(next) => Ok(next),
-        None => {
-            out.flush()?;
-            Ok(block_on(queued.next()))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Cuts the input into records.
 //!
 //! A line is the bytes up to a newline, without it; the last line may lack one. A delimited record
-//! stands behind its length, as in a length-delimited stream of protobuf.
+//! stands behind its length, as in a length-delimited stream of protobuf. What a record's bytes
+//! mean is no matter here.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -11,6 +12,8 @@ use crate::cli::varint;
 
 /// Larger records are refused before they fill the memory; the server's own limit is lower.
 const RECORD_BYTES_MAX: u64 = 64 << 20;
+/// The same for a record in JSON, whose bytes may each be written as several.
+const JSON_BYTES_MAX: u64 = 4 * RECORD_BYTES_MAX;
 
 /// How records stand in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) enum Framing {
     Whole,
     /// Each behind its length.
     Delimited,
+    /// A line of JSON each.
+    Json,
 }
 
 /// What is wrong with the input. Records are counted from 1.
@@ -34,6 +39,10 @@ pub(crate) enum InputError {
     Cut { record: u64, bytes: u64, missing: u64 },
     #[error("record {record} of the input does not begin with a length")]
     NoLength { record: u64 },
+    #[error("line {record} of the input is no record: {what}")]
+    Json { record: u64, what: String },
+    #[error("the input has only {records} records, and {skip} are to be left out")]
+    Short { records: u64, skip: u64 },
 }
 
 /// The records of an input, in order.
@@ -41,19 +50,30 @@ pub(crate) struct Records<R> {
     input: BufReader<R>,
     framing: Framing,
     taken: u64,
+    bytes: u64,
 }
 
 impl<R: Read> Records<R> {
     pub(crate) fn new(input: R, framing: Framing) -> Self {
-        Self { input: BufReader::with_capacity(64 * 1024, input), framing, taken: 0 }
+        Self { input: BufReader::with_capacity(64 * 1024, input), framing, taken: 0, bytes: 0 }
+    }
+
+    /// How many records were taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many bytes of the input they were.
+    pub(crate) fn bytes_taken(&self) -> u64 {
+        self.bytes
     }
 
     /// The next record; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, InputError> {
         let record = match self.framing {
-            Framing::Lines => self.line()?,
+            Framing::Lines | Framing::Json => self.line()?,
             Framing::Whole if self.taken > 0 => None,
-            Framing::Whole => Some(self.bytes(RECORD_BYTES_MAX + 1)?),
+            Framing::Whole => Some(self.read(RECORD_BYTES_MAX + 1)?),
             Framing::Delimited => self.delimited()?,
         };
         if let Some(record) = &record {
@@ -67,7 +87,7 @@ impl<R: Read> Records<R> {
     pub(crate) fn is_next_at_hand(&self) -> bool {
         let buffered = self.input.buffer();
         match self.framing {
-            Framing::Lines => buffered.contains(&b'\n'),
+            Framing::Lines | Framing::Json => buffered.contains(&b'\n'),
             Framing::Whole => false,
             Framing::Delimited => match varint::decode(buffered) {
                 Ok(Some((bytes, prefix))) => {
@@ -82,8 +102,10 @@ impl<R: Read> Records<R> {
         let mut line = Vec::new();
         let record = self.number();
         // The newline, and one byte more than the limit.
-        let mut input = self.input.by_ref().take(RECORD_BYTES_MAX + 2);
+        let bytes_max = self.bytes_max().saturating_add(2);
+        let mut input = self.input.by_ref().take(bytes_max);
         input.read_until(b'\n', &mut line).map_err(|source| InputError::Read { record, source })?;
+        self.bytes += length(&line);
         match line.pop() {
             None => return Ok(None),
             Some(b'\n') => {}
@@ -95,7 +117,7 @@ impl<R: Read> Records<R> {
     fn delimited(&mut self) -> Result<Option<Vec<u8>>, InputError> {
         let Some(bytes) = self.length()? else { return Ok(None) };
         self.check_limit(bytes)?;
-        let value = self.bytes(bytes)?;
+        let value = self.read(bytes)?;
         match bytes.saturating_sub(length(&value)) {
             0 => Ok(Some(value)),
             missing => Err(InputError::Cut { record: self.number(), bytes, missing }),
@@ -109,7 +131,7 @@ impl<R: Read> Records<R> {
         loop {
             match varint::decode(&prefix) {
                 Ok(Some((length, _))) => return Ok(Some(length)),
-                Ok(None) => match self.bytes(1)?.pop() {
+                Ok(None) => match self.read(1)?.pop() {
                     Some(byte) => prefix.push(byte),
                     None if prefix.is_empty() => return Ok(None),
                     None => return Err(InputError::NoLength { record }),
@@ -120,19 +142,24 @@ impl<R: Read> Records<R> {
     }
 
     /// Up to `bytes_max` bytes; fewer only at the end of the input.
-    fn bytes(&mut self, bytes_max: u64) -> Result<Vec<u8>, InputError> {
+    fn read(&mut self, bytes_max: u64) -> Result<Vec<u8>, InputError> {
         let mut bytes = Vec::new();
         let record = self.number();
         let mut input = self.input.by_ref().take(bytes_max);
         input.read_to_end(&mut bytes).map_err(|source| InputError::Read { record, source })?;
+        self.bytes += length(&bytes);
         Ok(bytes)
     }
 
     fn check_limit(&self, bytes: u64) -> Result<(), InputError> {
-        if bytes <= RECORD_BYTES_MAX {
-            return Ok(());
+        match self.bytes_max() {
+            limit if bytes > limit => Err(InputError::TooLarge { record: self.number(), limit }),
+            _ => Ok(()),
         }
-        Err(InputError::TooLarge { record: self.number(), limit: RECORD_BYTES_MAX })
+    }
+
+    fn bytes_max(&self) -> u64 {
+        if self.framing == Framing::Json { JSON_BYTES_MAX } else { RECORD_BYTES_MAX }
     }
 
     /// The number of the record that is being read.

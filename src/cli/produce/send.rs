@@ -1,164 +1,268 @@
-//! Sends records over one stream, many in flight, and counts what comes back.
+//! Appends the batches of an input, over one call or, when that breaks, over several.
 //!
-//! A thread reads the input, because that may wait for ever. Sending and counting run as futures on
-//! the thread that owns the connection, so that a message costs no change of threads; a refusal is
-//! reported at once, also while the input waits. How many records are in flight is the server's to
-//! say: beyond what it takes it stops reading, and then so does the input's thread.
+//! A thread reads the input, because that may wait for ever; a refusal is reported at once also
+//! while it does. How much is in flight is the server's to say: beyond what it takes it stops
+//! reading, and then so does the input's thread.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io::Read;
-use std::pin::pin;
+use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use futures_channel::mpsc::{self, Receiver, SendError, Sender};
+use futures_channel::mpsc::{self, Sender};
 use futures_channel::oneshot;
 use futures_executor::block_on;
+use futures_timer::Delay;
 use futures_util::future::{Either, select};
-use futures_util::{SinkExt as _, StreamExt as _};
-use grpcio::{ClientDuplexReceiver, ClientDuplexSender, WriteFlags};
-use thiserror::Error;
+use grpcio::RpcStatusCode;
+use parking_lot::Mutex;
 
-use super::records::{InputError, Records};
+use super::batches::Batches;
+use super::delivery::{Delivery, Ready, Terms};
+use super::exchange::{Broken, exchange};
+use super::input::Taken;
+use super::producer::Producer;
+use super::report::{Acknowledged, Unfinished};
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
+use crate::cli::client::retry::Retry;
 use crate::cli::error::CliError;
-use crate::proto::log::{ProduceRequest, ProduceResponse, Record};
+use crate::cli::interrupt::{Interrupt, Signal};
+use crate::cli::output::chain;
+use crate::cli::progress::Progress;
 
-/// Records that were read and not yet sent. Each may be large.
-const QUEUED_RECORDS_MAX: usize = 128;
+/// Batches that were read and not yet sent. Each may be large.
+const QUEUED_BATCHES_MAX: usize = 4;
+/// How often the progress is looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// How long answers are waited for once the user wants to go.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// What the server said is on its disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Acknowledged {
-    pub(crate) records: u64,
-    /// The first one's offset; other producers' records may lie between it and the last.
-    pub(crate) first: Option<u64>,
-    pub(crate) last: Option<u64>,
+/// An input on its way to the server.
+pub(super) struct Shipment {
+    connection: Connection,
+    delivery: Arc<Mutex<Delivery>>,
+    retry: Retry,
+    interrupt: Interrupt,
+    progress: Progress,
+    /// Whether the server was there at all.
+    was_reached: bool,
 }
 
-/// A record on its way.
-type Message = (ProduceRequest, WriteFlags);
-/// What was acknowledged when the call was over, and how it ended.
-type Outcome = (Acknowledged, Result<(), grpcio::Error>);
-
-/// Why the reading ended before the input did.
-#[derive(Debug, Error)]
-enum ReadError {
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// The call is over; the server's answer says why.
-    #[error("the call ended")]
-    CallOver(#[from] SendError),
+/// How a call ended.
+enum Ended {
+    Over,
+    Broken(ClientError),
+    Interrupted(Signal),
 }
 
-impl fmt::Display for Acknowledged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.first, self.last) {
-            (Some(first), Some(last)) if first == last => {
-                write!(f, "1 record acknowledged, offset {first}")
+/// How a call ended, from the thread that owns the connection.
+type Outcome = oneshot::Receiver<Result<(), Broken>>;
+
+impl Shipment {
+    /// Begins to read the input. `skipped` is what was left out of it already.
+    pub(super) fn new<R: Read + Send + 'static>(
+        connection: Connection,
+        (batches, skipped): (Batches<R>, Taken),
+        terms: Terms,
+        retry: Retry,
+        progress: Progress,
+    ) -> Result<Self, CliError> {
+        let (queue, queued) = mpsc::channel(QUEUED_BATCHES_MAX);
+        // It may wait for input for ever, and ends with the process.
+        thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(move || read(batches, queue))
+            .map_err(CliError::Thread)?;
+        let delivery = Arc::new(Mutex::new(Delivery::new(terms, queued, skipped)));
+        let interrupt = Interrupt::watch()?;
+        Ok(Self { connection, delivery, retry, interrupt, progress, was_reached: false })
+    }
+
+    /// Sends everything, and returns once the last batch is acknowledged.
+    pub(super) fn send_all(&mut self) -> Result<(), CliError> {
+        loop {
+            let before = self.delivery.lock().acknowledged();
+            let ended = self.call();
+            if self.delivery.lock().acknowledged() != before {
+                self.retry.succeeded();
+                self.was_reached = true;
             }
-            (Some(first), Some(last)) => {
-                write!(f, "{} records acknowledged, offsets {first} to {last}", self.records)
+            match ended {
+                Ended::Interrupted(signal) => return Err(self.interrupted(signal)),
+                Ended::Broken(error) => self.recover(error)?,
+                Ended::Over if self.delivery.lock().is_done() => return self.input_fault(),
+                Ended::Over => self.recover(ClientError::EndedEarly)?,
             }
-            _ => f.write_str("no records acknowledged"),
         }
     }
-}
 
-impl Acknowledged {
-    fn add(&mut self, offset: u64) {
-        self.records += 1;
-        self.first.get_or_insert(offset);
-        self.last = Some(offset);
+    /// What was acknowledged so far.
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.delivery.lock().acknowledged()
     }
-}
 
-/// Appends all `records` and returns once the last is acknowledged.
-pub(super) fn all<R: Read + Send + 'static>(
-    connection: &Connection,
-    records: Records<R>,
-) -> Result<Acknowledged, CliError> {
-    let client = &connection.client;
-    let (sender, receiver) = client.produce_stream().map_err(|error| connection.explain(error))?;
-    let (queue, queued) = mpsc::channel(QUEUED_RECORDS_MAX);
-    let (outcome, counted) = oneshot::channel();
-    client.spawn(async move {
-        // It waits for the outcome until the process ends.
-        let _ = outcome.send(exchange(sender, receiver, queued).await);
-    });
-    let reading = thread::Builder::new()
-        .name("input".to_owned())
-        .spawn(move || read(records, queue))
-        .map_err(CliError::Thread)?;
-    let (acknowledged, ended) =
-        block_on(counted).unwrap_or((Acknowledged::default(), Err(grpcio::Error::QueueShutdown)));
-    if let Err(error) = ended {
-        // The reading thread may wait for input for ever; it ends with the process.
-        let why = Box::new(connection.explain(error));
-        return Err(CliError::Produce { acknowledged, why });
+    /// Who counts, and the number of the next batch.
+    pub(super) fn producer(&self) -> Option<Producer> {
+        self.delivery.lock().producer()
     }
-    match reading.join() {
-        Ok(Ok(sent)) if sent == acknowledged.records => Ok(acknowledged),
-        Ok(Ok(_) | Err(ReadError::CallOver(_))) => {
-            Err(CliError::Produce { acknowledged, why: Box::new(ClientError::EndedEarly) })
+
+    fn call(&mut self) -> Ended {
+        self.delivery.lock().begin();
+        let client = self.connection.log();
+        let (sender, receiver) = match client.produce_stream() {
+            Ok(call) => call,
+            Err(error) => return Ended::Broken(self.connection.explain(error)),
+        };
+        let (outcome, ended) = oneshot::channel();
+        let delivery = Arc::clone(&self.delivery);
+        client.spawn(async move {
+            // Nobody wants it once the process is about to end.
+            let _ = outcome.send(exchange(sender, receiver, delivery).await);
+        });
+        self.await_end(ended)
+    }
+
+    /// Waits for the end of a call, and tells meanwhile how far it is.
+    fn await_end(&mut self, mut ended: Outcome) -> Ended {
+        loop {
+            let tick = Delay::new(TICK);
+            let signal = poll_fn(|cx| self.interrupt.poll(cx));
+            match block_on(select(&mut ended, select(signal, tick))) {
+                Either::Left((Ok(Ok(())), _)) => return Ended::Over,
+                Either::Left((Ok(Err(broken)), _)) => return Ended::Broken(self.explain(broken)),
+                // The connection's thread is gone, with all that it had to say.
+                Either::Left((Err(oneshot::Canceled), _)) => {
+                    return Ended::Broken(ClientError::EndedEarly);
+                }
+                Either::Right((Either::Left((signal, _)), _)) => {
+                    self.delivery.lock().stop();
+                    // How the call ends does not matter any more.
+                    let _ = block_on(select(&mut ended, Delay::new(LAST_ANSWERS)));
+                    return Ended::Interrupted(signal);
+                }
+                Either::Right((Either::Right(_), _)) => self.look(),
+            }
         }
-        Ok(Err(ReadError::Input(why))) => Err(CliError::Input { acknowledged, why }),
-        Err(panic) => std::panic::resume_unwind(panic),
+    }
+
+    fn look(&mut self) {
+        self.was_reached |= self.connection.is_connected();
+        let delivery = self.delivery.lock();
+        let (bytes, acknowledged) = (delivery.input_bytes_done(), delivery.acknowledged());
+        drop(delivery);
+        self.progress.set(bytes, || format!("{} records", acknowledged.records));
+    }
+
+    fn explain(&self, broken: Broken) -> ClientError {
+        match broken {
+            Broken::Call(error) => self.connection.explain(error),
+            Broken::Unfitting(unfitting) => ClientError::Unfitting { what: unfitting.0 },
+        }
+    }
+
+    /// Waits and connects anew, if that may help and what is in flight can be sent again.
+    fn recover(&mut self, error: ClientError) -> Result<(), CliError> {
+        if let ClientError::Refused(refusal) = &error {
+            self.was_reached |= !refusal.reason.is_empty();
+        }
+        let error = if self.was_reached { error.after_contact() } else { error };
+        if is_about_producers(&error) && self.delivery.lock().drop_producer() {
+            self.progress.note(format_args!(
+                "varve: {}; without a producer's id nothing is sent a second time",
+                chain(&error)
+            ));
+            return Ok(());
+        }
+        let can_repeat = self.delivery.lock().can_repeat() || was_not_appended(&error);
+        let may_pass = error.may_pass(self.was_reached) && can_repeat;
+        let is_first = !self.retry.is_trying();
+        let pause = match self.retry.after(Instant::now(), error.retry_after()) {
+            Some(pause) if may_pass => pause,
+            _ => return Err(self.failed(error)),
+        };
+        if is_first {
+            let limit = self.retry.limit().as_secs();
+            self.progress.note(format_args!(
+                "varve: {}; what was not acknowledged is sent again, for {limit}s",
+                chain(&error)
+            ));
+        }
+        self.interrupt.sleep(pause).map_err(|signal| self.interrupted(signal))?;
+        self.connection = self.connection.reopen().map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    fn input_fault(&self) -> Result<(), CliError> {
+        let mut delivery = self.delivery.lock();
+        match delivery.take_failed() {
+            Some(why) => Err(CliError::Input { done: delivery.unfinished().into(), why }),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, why: ClientError) -> CliError {
+        CliError::Produce { done: self.unfinished(&why), why: why.into() }
+    }
+
+    fn interrupted(&self, signal: Signal) -> CliError {
+        let done = self.delivery.lock().unfinished();
+        CliError::Interrupted { done: done.into(), signal }
+    }
+
+    /// How far it came. Of what a request refused nothing is in the log.
+    fn unfinished(&self, why: &ClientError) -> Box<Unfinished> {
+        let mut unfinished = self.delivery.lock().unfinished();
+        let code = match why {
+            ClientError::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        };
+        if code.is_some_and(is_verdict) {
+            unfinished.unknown = 0;
+        }
+        if code != Some(RpcStatusCode::INVALID_ARGUMENT) {
+            // The fault is not in the records.
+            unfinished.next = None;
+        }
+        unfinished.into()
     }
 }
 
-/// Reads until the input ends, and returns how many records there were.
-fn read<R: Read>(mut records: Records<R>, mut queue: Sender<Message>) -> Result<u64, ReadError> {
-    let mut sent = 0;
-    while let Some(value) = records.next()? {
-        // The core may hold a message back only if another follows without waiting.
-        let flags = WriteFlags::default().buffer_hint(records.is_next_at_hand());
-        let queued = block_on(poll_fn(|context| queue.poll_ready(context)));
-        queued.and_then(|()| queue.start_send((request(value), flags)))?;
-        sent += 1;
-    }
-    Ok(sent)
-}
-
-/// Sends what is queued and counts what comes back until the call is over.
-async fn exchange(
-    mut sender: ClientDuplexSender<ProduceRequest>,
-    receiver: ClientDuplexReceiver<ProduceResponse>,
-    queued: Receiver<Message>,
-) -> Outcome {
-    // The sender lives until the answer is there: dropped, it cancels the call, and that would take
-    // the place of what the server says.
-    match select(pin!(count(receiver)), pin!(send(&mut sender, queued))).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(((), counting)) => counting.await,
-    }
-}
-
-/// Sends what is queued. Also after bad input the call is closed and not cut, so that what was sent
-/// is answered.
-async fn send(sender: &mut ClientDuplexSender<ProduceRequest>, mut queued: Receiver<Message>) {
-    while let Some(message) = queued.next().await {
-        if sender.feed(message).await.is_err() {
-            // The call is over, and its answer says why.
+/// Reads until the input ends or nobody wants more of it.
+fn read<R: Read>(mut batches: Batches<R>, mut queue: Sender<Ready>) {
+    loop {
+        let next = match batches.next() {
+            Ok(Some(batch)) => Ok(batch),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        let is_last = next.is_err();
+        let queued = block_on(poll_fn(|cx| queue.poll_ready(cx)));
+        if queued.and_then(|()| queue.start_send(next)).is_err() || is_last {
             return;
         }
     }
-    let _ = sender.close().await;
 }
 
-async fn count(mut receiver: ClientDuplexReceiver<ProduceResponse>) -> Outcome {
-    let mut acknowledged = Acknowledged::default();
-    while let Some(response) = receiver.next().await {
-        match response {
-            Ok(response) => acknowledged.add(response.offset),
-            Err(error) => return (acknowledged, Err(error)),
-        }
-    }
-    (acknowledged, Ok(()))
+/// Whether the server says so of a request itself: it and all behind it were not appended.
+fn is_verdict(code: RpcStatusCode) -> bool {
+    matches!(
+        code,
+        RpcStatusCode::INVALID_ARGUMENT
+            | RpcStatusCode::NOT_FOUND
+            | RpcStatusCode::PERMISSION_DENIED
+            | RpcStatusCode::RESOURCE_EXHAUSTED
+            | RpcStatusCode::FAILED_PRECONDITION
+            | RpcStatusCode::UNIMPLEMENTED
+    )
 }
 
-fn request(value: Vec<u8>) -> ProduceRequest {
-    let record = Record { value: value.into(), ..Record::default() };
-    ProduceRequest { record: Some(record).into(), ..ProduceRequest::default() }
+/// Whether the log knows as many producers as it may.
+fn is_about_producers(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(refusal) if refusal.reason == "PRODUCERS_MAX")
+}
+
+fn was_not_appended(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(refusal) if is_verdict(refusal.code))
 }

@@ -38,7 +38,7 @@ fn lines_come_back_byte_for_byte() {
 fn a_whole_file_is_one_record() {
     let site = Site::new();
     let server = site.serve();
-    let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).take(1 << 20).collect();
+    let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).take(1_000_000).collect();
     std::fs::write(site.path("photo"), &bytes).unwrap();
     produce(&site, &server, &["--file-as-record", &site.path("photo")], b"");
     produce(&site, &server, &["--file-as-record"], b"");
@@ -68,15 +68,20 @@ fn json_has_offsets_and_every_byte() {
     let mut command = site.client("root", &server.address, &["produce", "--json"]);
     command.stderr(Stdio::null());
     let report = run(command, "a\"\u{fc}\n\n".as_bytes()).done();
-    assert_eq!(report, b"{\"records\":2,\"first_offset\":0,\"last_offset\":1}\n");
+    let report = String::from_utf8(report).unwrap();
+    let begin = "{\"log\":\"default\",\"records\":2,\"first_offset\":0,\"last_offset\":1,";
+    assert!(report.starts_with(begin) && report.ends_with("\"complete\":true}\n"), "{report}");
     produce(&site, &server, &[], b"\xff\n");
     let lines = String::from_utf8(consume(&site, &server, &["--json"])).unwrap();
     let expected = [
-        "{\"offset\":0,\"value\":\"a\\\"\u{fc}\"}",
-        "{\"offset\":1,\"value\":\"\"}",
-        "{\"offset\":2,\"value_base64\":\"/w==\"}",
+        ("{\"offset\":0,\"time\":\"20", "Z\",\"value\":\"a\\\"\u{fc}\"}"),
+        ("{\"offset\":1,\"time\":\"20", "Z\",\"value\":\"\"}"),
+        ("{\"offset\":2,\"time\":\"20", "Z\",\"value_base64\":\"/w==\"}"),
     ];
-    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(lines.lines().count(), expected.len());
+    for (line, (begin, end)) in lines.lines().zip(expected) {
+        assert!(line.starts_with(begin) && line.ends_with(end), "{line}");
+    }
 }
 
 #[test]
@@ -130,7 +135,15 @@ fn a_failed_produce_says_how_much_is_safe() {
     let server = site.serve();
     let input = [&b"small\n"[..], &vec![b'x'; 2 << 20]].concat();
     let outcome = run(site.client("root", &server.address, &["produce"]), &input);
-    outcome.refused(1, &["RECORD_TOO_LARGE", "2097152", "1 record acknowledged, offset 0"]);
+    outcome.refused(
+        1,
+        &[
+            "RECORD_TOO_LARGE",
+            "2097157",
+            "in record 2 of the input",
+            "1 record acknowledged, offset 0",
+        ],
+    );
     let outcome =
         run(site.client("root", &server.address, &["produce", "--delimited"]), &[1, b'a', 9, b'b']);
     outcome.refused(1, &["ends within record 2", "1 record acknowledged, offset 1"]);

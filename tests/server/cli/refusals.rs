@@ -72,7 +72,7 @@ fn a_wrong_command_line_is_refused_with_help() {
     let table: [(&[&str], &[&str]); 6] = [
         (&["sreve"], &["serve"]),
         (&["consume", "--plaintext", "--offset", "first"], &["--offset", "whole number"]),
-        (&["consume", "--plaintext", "--count", "0"], &["--count"]),
+        (&["consume", "--plaintext", "--count", "0"], &["--max-records"]),
         (&["produce", "--plaintext", "--server", "localhost"], &["--server", "host and a port"]),
         (&["produce"], &["--cert", "--key", "--ca"]),
         (&["acl", "check", "a", "write", "b", "--acl", "x"], &["write"]),

@@ -54,7 +54,7 @@ fn a_stop_ends_parked_consumers_and_the_next_start_finds_everything() {
     let site = Site::new();
     let server = site.serve();
     run(site.client("root", &server.address, &["produce"]), b"one\n").done();
-    let flags = ["consume", "--follow"];
+    let flags = ["consume", "--follow", "--retry-for", "0"];
     let mut parked = Running::spawn(site.client("root", &server.address, &flags));
     assert_eq!(parked.read(4), b"one\n");
     server.signal(Signal::TERM);
@@ -196,7 +196,8 @@ fn damaged_data_is_refused_if_so_set_and_else_served_around() {
     };
     let server = Running::start(with("small.toml"));
     let input = [&[b'x'; 1000][..], b"\n"].concat().repeat(20);
-    run(site.client("root", &server.address, &["produce"]), &input).done();
+    let flags = ["produce", "--batch-records", "1"];
+    run(site.client("root", &server.address, &flags), &input).done();
     server.signal(Signal::TERM);
     server.wait().0.done();
     std::fs::remove_file(site.path("data/logs/default/00000000000000000000.store")).unwrap();
@@ -225,7 +226,8 @@ fn a_limit_on_file_sizes_refuses_appends_and_ends_nothing() {
     limited.arg(serve.get_program()).args(serve.get_args());
     let server = Running::start(limited);
     let input = [&[b'x'; 100][..], b"\n"].concat().repeat(40_000);
-    let full = run(site.client("root", &server.address, &["produce"]), &input);
+    let flags = ["produce", "--retry-for", "0"];
+    let full = run(site.client("root", &server.address, &flags), &input);
     full.refused(1, &["RESOURCE_EXHAUSTED", "records acknowledged"]);
     let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
     assert!(consumed.len() > 101 && input.starts_with(&consumed));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -255,6 +255,11 @@ impl Running {
         read
     }
 
+    /// Its standard error, for whoever reads along.
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
     /// Closes the reading end of its standard output.
     pub(crate) fn stop_reading(&mut self) {
         drop(self.child.stdout.take());
@@ -278,15 +283,32 @@ impl Running {
 
     /// Waits for the end, and returns the exit code, what was not read, and how long it took.
     pub(crate) fn wait(mut self) -> (Outcome, Duration) {
+        let (status, took) = self.wait_for_end();
+        let (stdout, stderr) = self.rest();
+        (Output { status, stdout, stderr }.into(), took)
+    }
+
+    /// Waits for the end by a signal, and returns its number and what was not read.
+    pub(crate) fn wait_for_signal(mut self) -> (i32, Vec<u8>, String) {
+        let (status, _) = self.wait_for_end();
+        let (stdout, stderr) = self.rest();
+        let stderr = String::from_utf8(stderr).unwrap();
+        let signal = status.signal();
+        (signal.unwrap_or_else(|| panic!("{status}: {stderr}")), stdout, stderr)
+    }
+
+    fn wait_for_end(&mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+                return (status, began.elapsed());
             }
             assert!(began.elapsed() < PATIENCE, "still running: {}", self.log());
             thread::sleep(Duration::from_millis(5));
-        };
-        let took = began.elapsed();
+        }
+    }
+
+    fn rest(&mut self) -> (Vec<u8>, Vec<u8>) {
         let (mut stdout, mut stderr) = (Vec::new(), self.log().into_bytes());
         if let Some(mut pipe) = self.child.stdout.take() {
             pipe.read_to_end(&mut stdout).unwrap();
@@ -294,7 +316,7 @@ impl Running {
         if let Some(mut pipe) = self.child.stderr.take() {
             pipe.read_to_end(&mut stderr).unwrap();
         }
-        (Output { status, stdout, stderr }.into(), took)
+        (stdout, stderr)
     }
 }
 
