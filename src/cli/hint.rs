@@ -112,8 +112,8 @@ fn refused(refusal: &Refusal) -> Option<String> {
 fn constant(reason: &str) -> Option<&'static str> {
     let hint = match reason {
         "LOG_REPLACED" => {
-            "the log was deleted and made anew: begin again at --from earliest, and make its readers \
-             anew"
+            "the log was deleted and made anew: begin again at --from earliest, and make its \
+             readers anew"
         }
         "READER_NOT_FOUND" => {
             "--from or --offset beside --reader say where a new reader begins; with --commit it is \
@@ -123,18 +123,19 @@ fn constant(reason: &str) -> Option<&'static str> {
             "another consumer may move this reader; `varve reader commit --force` moves it back"
         }
         "PRODUCER_FENCED" => {
-            "another run took over with a higher --epoch; one that is higher still takes over from it"
+            "another run took over with a higher --epoch; one that is higher still takes over from \
+             it"
         }
         "PRODUCERS_MAX" => {
-            "--producer-id none does without; an id that stays, with a higher --epoch for each run, \
-             counts once"
+            "--producer-id none does without; an id that stays, with a higher --epoch for each \
+             run, counts once"
         }
         "DUPLICATE_TOO_OLD" => {
             "these records are in the log already; a higher --epoch appends them once more"
         }
         "SEQUENCE_REUSED" => {
-            "the same input gives the same batches with the same --batch-records and --batch-bytes; \
-             for other records take another --producer-id, or a higher --epoch"
+            "the same input gives the same batches with the same --batch-records and \
+             --batch-bytes; for other records take another --producer-id, or a higher --epoch"
         }
         "RECORD_TOO_LARGE" => "smaller records, or a higher limits.record_bytes_max on the server",
         "BATCH_TOO_LARGE" => "a smaller --batch-bytes, or a higher batch_bytes_max of the log",

@@ -1,7 +1,7 @@
 //! Appending for clients, whatever the interface: a call with one batch, and a stream of them.
 //!
-//! Files, lowest first: `claim` (who says to have made a batch), `order` (what a client asks for, and how an interface says it), `window`
-//! (what a stream has in flight), then `call` and `stream`.
+//! Files, lowest first: `claim` (who says to have made a batch), `order` (what a client asks for,
+//! and how an interface says it), `window` (what a stream has in flight), then `call` and `stream`.
 
 pub(crate) mod call;
 mod claim;
