@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use varve::log::{
-    Durability, Log, LogName, LogOverrides, Logs, Offset, Options, OsDisk, Reader, ReaderAction,
-    ReaderName, ReaderOrder,
+    Append, Durability, Log, LogName, LogOverrides, Logs, Offset, Options, OsDisk,
+    PRODUCER_BATCHES_MAX, Producer, ProducerId, Reader, ReaderAction, ReaderName, ReaderOrder,
 };
 
 use crate::rig::wait;
@@ -103,6 +103,10 @@ fn read(data: &Path) -> Read {
 
 fn read_readers(data: &Path) -> Read {
     run(data, &["readers"])
+}
+
+fn read_producers(data: &Path) -> Read {
+    run(data, &["producers"])
 }
 
 fn run(data: &Path, more: &[&str]) -> Read {
@@ -268,20 +272,89 @@ fn the_reader_made_from_the_format_page_finds_where_readers_stand() {
     }
 }
 
+/// What a producer sent, as the reader prints what is known of it: its last 1,024 batches.
+#[derive(Default)]
+struct Sent {
+    epoch: u32,
+    batches: Vec<String>,
+}
+
+impl Sent {
+    fn send(&mut self, log: &Arc<Log>, id: ProducerId) {
+        let sequence = u64::try_from(self.batches.len()).unwrap();
+        let payload = Record::of(self.batches.len()).encode();
+        let (durability, expected) = (Durability::Synced, None);
+        let producer = Some(Producer { id, epoch: self.epoch, sequence });
+        let records = NonZeroU32::MIN;
+        let batch = Append { payload: &payload, records, durability, expected, producer };
+        let pending = log.append_batch(batch).unwrap();
+        let crc = crc32c::crc32c(&payload);
+        self.batches.push(format!("[{}, 1, {crc}]", pending.base_offset()));
+        wait(pending).unwrap();
+    }
+
+    fn line(&self, id: ProducerId) -> String {
+        let first = self.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
+        format!(
+            "{{\"producer\": \"{}\", \"epoch\": {}, \"next\": {}, \"batches\": [{}]}}",
+            hex(&id.bytes()),
+            self.epoch,
+            self.batches.len(),
+            self.batches[first..].join(", ")
+        )
+    }
+}
+
+#[test]
+fn the_reader_made_from_the_format_page_knows_the_producers_that_the_log_knows() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open(data.path());
+    let log = create(&logs);
+    let ids = [1, 7, 9].map(|n| ProducerId::from_bytes([n; 16]).unwrap());
+    let mut sent = [(); 3].map(|()| Sent::default());
+    let lines = |sent: &[Sent]| {
+        let known = ids.iter().zip(sent).filter(|(_, sent)| !sent.batches.is_empty());
+        known.map(|(id, sent)| sent.line(*id)).collect::<Vec<_>>()
+    };
+    let check = |data: &Path, sent: &[Sent]| {
+        let found = read_producers(data);
+        assert_eq!(found.lines, lines(sent));
+        assert_eq!((found.complaints.as_str(), found.code), ("", 0));
+    };
+    check(data.path(), &sent);
+    (0..1100).for_each(|_| sent[0].send(&log, ids[0]));
+    fill(&log, 20);
+    (0..30).for_each(|_| sent[1].send(&log, ids[1]));
+    // Before any is stored: the frames tell all.
+    assert_eq!(files(data.path(), "/producers").len(), 0);
+    check(copy(data.path()).path(), &sent);
+    // Stored before a trim; then more, and another epoch.
+    log.trim(Offset::new(log.bounds().end.get() / 2)).unwrap();
+    assert_eq!(files(data.path(), "/producers").len(), 1);
+    sent[0] = Sent { epoch: 3, ..Sent::default() };
+    (0..40).for_each(|_| sent[0].send(&log, ids[0]));
+    (0..3).for_each(|_| sent[2].send(&log, ids[2]));
+    check(copy(data.path()).path(), &sent);
+    logs.close().unwrap();
+    check(data.path(), &sent);
+}
+
 /// The files and the records that docs/FORMAT.md shows.
+#[derive(Default)]
 struct Example {
     files: Vec<(String, Vec<u8>)>,
     lines: Vec<String>,
+    producers: Vec<String>,
     readers: Vec<String>,
 }
 
 /// Reads the page's blocks: ```` ```hex PATH BYTES ````, whose lines are a position, bytes and a
 /// remark, two blanks apart, and whose bytes are zero where no line says otherwise;
-/// ```` ```text PATH ````; ```` ```json ````; and ```` ```json readers ````.
+/// ```` ```text PATH ````; ```` ```json ````; and the same of `readers` and `producers`.
 fn example() -> Example {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMAT.md");
     let page = fs::read_to_string(path).unwrap();
-    let mut example = Example { files: Vec::new(), lines: Vec::new(), readers: Vec::new() };
+    let mut example = Example::default();
     for block in page.split("\n```").skip(1).step_by(2) {
         let (opening, content) = block.split_once('\n').unwrap();
         match opening.split(' ').collect::<Vec<_>>()[..] {
@@ -292,6 +365,7 @@ fn example() -> Example {
             }
             ["text", path] => example.files.push((path.to_owned(), format!("{content}\n").into())),
             ["json"] => example.lines.extend(content.lines().map(str::to_owned)),
+            ["json", "producers"] => example.producers.push(content.to_owned()),
             ["json", "readers"] => example.readers.extend(content.lines().map(str::to_owned)),
             _ => {}
         }
@@ -313,7 +387,7 @@ fn put_line(file: &mut [u8], line: &str) {
 fn the_example_of_the_format_page_is_what_the_log_and_the_reader_read() {
     let data = tempfile::tempdir().unwrap();
     let example = example();
-    assert_eq!((example.files.len(), example.lines.len()), (7, 4));
+    assert_eq!((example.files.len(), example.lines.len()), (8, 4));
     for (path, bytes) in &example.files {
         let path = data.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -342,6 +416,17 @@ fn the_example_of_the_format_page_is_what_the_log_and_the_reader_read() {
         lines.extend(records.iter().zip(offsets).map(line));
     }
     assert_eq!(lines, example.lines);
+    let by_reader = read_producers(data.path());
+    assert_eq!(by_reader.lines, example.producers);
+    assert_eq!((by_reader.complaints.as_str(), by_reader.code), ("", 0));
+    let id = u128::from_str_radix("0f7c5b9362391a01f403a1fd602db63c", 16).unwrap();
+    let id = ProducerId::from_bytes(id.to_be_bytes()).unwrap();
+    let payload: Vec<u8> = batches[2].iter().flat_map(Record::encode).collect();
+    let (payload, records, durability) = (&payload[..], NonZeroU32::MIN, Durability::Synced);
+    let producer = Some(Producer { id, epoch: 1, sequence: 0 });
+    let retry = Append { payload, records, durability, expected: None, producer };
+    let retry = log.append_batch(retry).unwrap();
+    assert_eq!((retry.base_offset(), retry.is_duplicate()), (Offset::new(3), true));
     let readers: Vec<_> = log.readers().unwrap().iter().map(reader_line).collect();
     assert_eq!(readers, example.readers);
     assert_eq!(read_readers(data.path()).lines, readers);
