@@ -109,6 +109,7 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::EndedEarly
         | ClientError::Unfitting { .. }
         | ClientError::Silent { .. }
+        | ClientError::Unready { .. }
         | ClientError::Lost { .. }
         | ClientError::Broken { .. } => FAILED,
     }

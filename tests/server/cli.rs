@@ -6,6 +6,7 @@
 mod consume;
 mod memory;
 mod produce;
+mod proxy;
 mod records;
 mod refusals;
 mod running;

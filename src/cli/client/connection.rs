@@ -21,6 +21,8 @@ use crate::proto::readers_service_grpc::ReadersClient;
 
 /// A server allows pings every 10 seconds.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long connecting may take, the handshake included.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a call may take that answers once.
 const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -119,6 +121,27 @@ impl Connection {
         let name = args.tls_name.clone().unwrap_or_else(|| address.host.clone());
         let channel = builder.connect(&address.to_string());
         Ok(Self { args: args.clone(), environment, channel, address, name, identity })
+    }
+
+    /// Connects, so that a failure comes before anything was sent.
+    pub(crate) async fn connect(&self) -> Result<(), ClientError> {
+        loop {
+            match self.channel.check_connectivity_state(true) {
+                ConnectivityState::GRPC_CHANNEL_READY => return Ok(()),
+                ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE
+                | ConnectivityState::GRPC_CHANNEL_SHUTDOWN => return Err(self.not_connected()),
+                state => {
+                    if !self.channel.wait_for_state_change(state, CONNECT_TIME_MAX).await {
+                        return Err(self.not_connected());
+                    }
+                }
+            }
+        }
+    }
+
+    fn not_connected(&self) -> ClientError {
+        let server = self.address.to_string();
+        diagnose(self).unwrap_or(ClientError::Unready { server })
     }
 
     /// Whether there is a connection right now.

@@ -44,6 +44,9 @@ pub(crate) enum ClientError {
     EndedEarly,
     #[error("the server's answer does not fit the request: {what}")]
     Unfitting { what: &'static str },
+    /// There was no connection, and a moment later there could have been one.
+    #[error("there was no connection to {server} at first; now it may work")]
+    Unready { server: String },
     /// The server was there before, with the same certificates.
     #[error("the connection to {server} was lost, and the server does not answer any more")]
     Lost { server: String },
@@ -70,6 +73,7 @@ impl ClientError {
             | Self::EndedEarly
             | Self::Silent { .. }
             | Self::Broken { .. } => was_reached,
+            Self::Unready { .. } => true,
             _ => false,
         }
     }
@@ -81,6 +85,11 @@ impl ClientError {
             Self::Handshake { server, .. } | Self::NoAnswer { server, .. } => Self::Lost { server },
             other => other,
         }
+    }
+
+    /// Whether, to a client that was never answered, it means that nothing has arrived.
+    pub(crate) fn is_no_contact(&self) -> bool {
+        matches!(self, Self::NotTrusted { .. } | Self::Handshake { .. } | Self::NoAnswer { .. })
     }
 
     /// How long the server asks to wait before another try.

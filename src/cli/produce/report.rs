@@ -140,10 +140,11 @@ impl Unfinished {
         })
     }
 
-    /// The flags with which the same command goes on behind what was acknowledged; `None` if
-    /// nothing was.
+    /// The flags with which the same command goes on behind what was acknowledged; `None` if it
+    /// has only to be given again.
     pub(crate) fn flags(&self) -> Option<String> {
-        if self.acknowledged.records == 0 {
+        let is_as_before = self.unknown == 0 || self.producer.is_none();
+        if self.acknowledged.records == 0 && is_as_before {
             return None;
         }
         let mut flags = format!("--skip {}", self.skip);
@@ -202,7 +203,9 @@ mod tests {
         assert_eq!(unfinished.flags().unwrap(), "--skip 3 --expect-offset 9");
         let id = "000000000000000000000000000000a1".parse().unwrap();
         unfinished.producer = Some(Producer { id, epoch: 0, sequence: 2 });
-        unfinished.expected = None;
+        (unfinished.expected, unfinished.acknowledged.records) = (None, 0);
+        assert_eq!(unfinished.flags(), None);
+        unfinished.unknown = 1;
         let flags = format!("--skip 3 --producer-id {id} --epoch 0 --sequence 2");
         assert_eq!(unfinished.flags().unwrap(), flags);
     }

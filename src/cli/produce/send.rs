@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io::Read;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -110,6 +111,12 @@ impl Shipment {
 
     fn call(&mut self) -> Ended {
         self.delivery.lock().begin();
+        let signal = poll_fn(|cx| self.interrupt.poll(cx));
+        match block_on(select(pin!(self.connection.connect()), signal)) {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(error), _)) => return Ended::Broken(error),
+            Either::Right((signal, _)) => return Ended::Interrupted(signal),
+        }
         let client = self.connection.log();
         let (sender, receiver) = match client.produce_stream() {
             Ok(call) => call,
@@ -218,7 +225,8 @@ impl Shipment {
             ClientError::Refused(refusal) => Some(refusal.code),
             _ => None,
         };
-        if code.is_some_and(is_verdict) {
+        let never_arrived = !self.was_reached && why.is_no_contact();
+        if code.is_some_and(is_verdict) || never_arrived {
             unfinished.unknown = 0;
         }
         if code != Some(RpcStatusCode::INVALID_ARGUMENT) {
