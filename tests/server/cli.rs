@@ -7,6 +7,7 @@ mod consume;
 mod memory;
 mod produce;
 mod proxy;
+mod readers;
 mod records;
 mod refusals;
 mod running;
