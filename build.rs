@@ -24,21 +24,23 @@ mod generate {
     use protobuf2::Message as _;
 
     /// Every proto of the project, by its path below `proto/`.
-    const PROTOS: [&str; 8] = [
+    const PROTOS: [&str; 9] = [
         "log/v1/log.proto",
         "varve/v1/record.proto",
         "varve/v1/log_service.proto",
         "varve/v1/readers_service.proto",
+        "varve/v1/admin_service.proto",
         "grpc/health/v1/health.proto",
         "grpc/reflection/v1/reflection.proto",
         "google/rpc/status.proto",
         "google/rpc/error_details.proto",
     ];
     /// Those of them that declare a service.
-    const SERVICES: [&str; 5] = [
+    const SERVICES: [&str; 6] = [
         "log/v1/log.proto",
         "varve/v1/log_service.proto",
         "varve/v1/readers_service.proto",
+        "varve/v1/admin_service.proto",
         "grpc/health/v1/health.proto",
         "grpc/reflection/v1/reflection.proto",
     ];

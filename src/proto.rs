@@ -1,8 +1,9 @@
 //! The messages and service stubs that `build.rs` generates from `proto/`.
 //!
 //! A module per file: `log` and `log_grpc`, `record`, `log_service` and `log_service_grpc`,
-//! `readers_service` and `readers_service_grpc`, `health` and `health_grpc`, `reflection` and
-//! `reflection_grpc`, `status`, `error_details`. Nothing of these is written by hand.
+//! `readers_service` and `readers_service_grpc`, `admin_service` and `admin_service_grpc`,
+//! `health` and `health_grpc`, `reflection` and `reflection_grpc`, `status`, `error_details`.
+//! Nothing of these is written by hand.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::as_conversions)]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::wildcard_imports)]

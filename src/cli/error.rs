@@ -13,7 +13,7 @@ use super::produce::{InputError, Unfinished};
 use crate::acl::AclError;
 use crate::certs::CertsError;
 use crate::config::ConfigError;
-use crate::log::{CloseError, OpenError};
+use crate::log::{ArchivedError, CloseError, OpenError};
 use crate::server::StartError;
 use crate::tls::TlsError;
 
@@ -50,6 +50,11 @@ pub(super) enum CliError {
     /// A consumer wrote out and committed what it had, and has nothing to say.
     #[error("interrupted")]
     Stopped { signal: Signal },
+    #[error("cannot read {}", path.display())]
+    Dump { path: PathBuf, source: ArchivedError },
+    /// What is damaged was told before, place by place.
+    #[error("{} is damaged; damaged places: {places}", path.display())]
+    Damaged { path: PathBuf, places: usize },
     #[error("cannot open the input {}", path.display())]
     OpenInput { path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::interrupt::Signal;
 use super::produce::InputError;
 use crate::certs::CertsError;
-use crate::log::OpenError;
+use crate::log::{ArchivedError, OpenError};
 use crate::server::StartError;
 
 /// Refused, denied, or something that is none of the others.
@@ -43,7 +43,9 @@ impl CliError {
             | Self::Signals(_)
             | Self::Thread(_)
             | Self::OpenInput { .. }
-            | Self::Output(_) => IO,
+            | Self::Output(_)
+            | Self::Dump { source: ArchivedError::Io(_), .. } => IO,
+            Self::Dump { .. } | Self::Damaged { .. } => DAMAGED,
             Self::Random(_) => FAILED,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),

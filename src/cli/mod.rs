@@ -9,6 +9,7 @@ mod client;
 mod completions;
 mod config;
 mod consume;
+mod dump;
 mod environment;
 mod error;
 mod escape;
@@ -55,6 +56,7 @@ enum Command {
     Produce(produce::Produce),
     Consume(consume::Consume),
     Reader(reader::ReaderCommand),
+    Dump(dump::Dump),
     Certs(certs::Certs),
     Acl(acl::Acl),
     Config(config::ConfigCommand),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Produce(command) => command.run(is_json),
         Command::Consume(command) => command.run(is_json),
         Command::Reader(command) => command.run(is_json),
+        Command::Dump(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),
         Command::Config(command) => command.run(is_json),

@@ -58,6 +58,9 @@ pub enum ConfigError {
         /// What is needed there.
         bytes_min: u64,
     },
+    /// Segments are to be archived, and nobody said where.
+    #[error("log.archive is true, and storage.archive_directory is not set")]
+    ArchiveWithoutDirectory,
     /// Certificates and a plaintext listener exclude each other.
     #[error("both insecure.plaintext and {key} are set: remove one of them")]
     PlaintextWithTls {

@@ -45,6 +45,7 @@ pub(super) struct Keys {
     pub(super) storage: Options,
     pub(super) limits: Limits,
     pub(super) legacy_404: bool,
+    pub(super) creates_logs: bool,
     pub(super) grpc_threads: usize,
     pub(super) plaintext: bool,
     pub(super) plaintext_subject: Subject,
@@ -60,6 +61,7 @@ const MESSAGE_BYTES_LIMIT: u32 = 1 << 30;
 const READERS_LIMIT: usize = 5000;
 /// A record with its framing fits a batch.
 const RECORD_BYTES_LIMIT: usize = 63 << 20;
+const ANY_BYTES: RangeInclusive<u64> = 0..=1024 * 1024 * GIB;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Keys {
@@ -83,6 +85,7 @@ impl Keys {
         let acl = typed.path("acl.file", overrides.acl.as_deref())?;
         let defaults = log(&mut typed)?;
         let storage = storage(&mut typed, defaults)?;
+        let creates_logs = typed.switch("storage.create_logs", false)?;
         let limits = limits(&mut typed)?;
         let storage = Options { producers_max: producers_max(&mut typed)?, ..storage };
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
@@ -105,6 +108,7 @@ impl Keys {
             storage,
             limits,
             legacy_404,
+            creates_logs,
             grpc_threads,
             plaintext,
             plaintext_subject,
@@ -134,7 +138,22 @@ fn log(typed: &mut Typed<'_>) -> Result<LogSettings, ConfigError> {
             default.batch_bytes_max,
             1..=BATCH_BYTES_LIMIT,
         )?,
+        record_bytes_max: None,
+        retention_bytes: some(typed.bytes("log.retention_bytes", 0, ANY_BYTES)?),
+        retention_age: typed
+            .duration_or_never("log.retention_age", Duration::from_secs(1)..=3650 * DAY)?,
+        retain_for_readers_bytes: some(typed.bytes(
+            "log.retain_for_readers_bytes",
+            0,
+            ANY_BYTES,
+        )?),
+        archive: typed.switch("log.archive", default.archive)?,
     })
+}
+
+/// A number of bytes of which zero means none.
+fn some(bytes: u64) -> Option<u64> {
+    Some(bytes).filter(|bytes| *bytes > 0)
 }
 
 /// `[storage]`: how all logs are kept.
@@ -170,7 +189,9 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             1..=READERS_LIMIT,
         )?,
         strict: typed.switch("storage.strict", default.strict)?,
+        archive: typed.path("storage.archive_directory", None)?,
         defaults,
+        time: default.time,
         on_fatal: default.on_fatal,
     })
 }

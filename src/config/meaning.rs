@@ -37,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether a read beyond the end answers the numeric status 404 instead of `OUT_OF_RANGE`.
     pub legacy_404: bool,
+    /// Whether a batch for a log that is not there makes it.
+    pub creates_logs: bool,
     /// Poll threads, which own the connections.
     pub grpc_threads: usize,
     /// Every key as it is in force, for people to look at.
@@ -101,6 +103,9 @@ impl Config {
         let typed = Typed::parse(file.unwrap_or(Path::new("")), text)?;
         let keys = Keys::read(typed, overrides, data_dir)?;
         check_records_fit(&keys.limits, &keys.storage)?;
+        if keys.storage.defaults.archive && keys.storage.archive.is_none() {
+            return Err(ConfigError::ArchiveWithoutDirectory);
+        }
         let acl = keys.acl.clone().ok_or(ConfigError::Missing {
             what: "access control list",
             flag: "--acl",
@@ -115,6 +120,7 @@ impl Config {
             storage: keys.storage,
             limits: keys.limits,
             legacy_404: keys.legacy_404,
+            creates_logs: keys.creates_logs,
             grpc_threads: keys.grpc_threads,
             effective: keys.effective,
         })

@@ -198,9 +198,27 @@ fn a_record_fits_the_message_and_the_batch_that_carry_it() {
     );
 }
 
+#[test]
+fn archiving_needs_a_directory() {
+    assert_eq!(
+        refusal(&format!("{BASE}[log]\narchive = true\n")),
+        "log.archive is true, and storage.archive_directory is not set"
+    );
+    let text = format!(
+        "{BASE}[log]\narchive = true\nretention_bytes = \"1GiB\"\nretention_age = \"7d\"\n\
+         [storage]\narchive_directory = \"a\"\n"
+    );
+    let storage = parse(&text).unwrap().storage;
+    assert_eq!(storage.archive.as_deref(), Some(Path::new("/etc/v/a")));
+    assert_eq!(storage.defaults.retention_bytes, Some(1 << 30));
+    assert_eq!(storage.defaults.retention_age, Some(Duration::from_secs(7 * 86_400)));
+    assert_eq!(storage.defaults.retain_for_readers_bytes, None);
+}
+
 /// Keys that have no default, or one that is not the same everywhere.
 fn depends_on_the_host(key: &str) -> bool {
-    key.starts_with("tls.") || ["acl.file", "data_dir", "grpc.threads"].contains(&key)
+    key.starts_with("tls.")
+        || ["acl.file", "data_dir", "grpc.threads", "storage.archive_directory"].contains(&key)
 }
 
 /// The sample shows every key at its default behind a `#`; without the signs it is a valid file.

@@ -9,7 +9,7 @@ use super::footer::{FOOTER_BYTES, Footer};
 use super::frame::{Stamp, stamp};
 use super::intake::Span;
 use super::offset::Offset;
-use super::segment::{Segment, SegmentFiles};
+use super::segment::{Facts, Segment, SegmentFiles};
 use super::settings::LogSettings;
 use super::width::{narrow, wide};
 
@@ -54,11 +54,13 @@ impl Resting {
 }
 
 impl Active {
-    /// How many of `spans`, from the first, go into this segment.
-    pub(crate) fn fitting(&self, spans: &[Span]) -> usize {
+    /// How many of `spans`, from the first, go into this segment, whose store may have `bytes_max`.
+    pub(crate) fn fitting(&self, spans: &[Span], bytes_max: u64) -> usize {
         let entries_left = self.files.index.capacity().saturating_sub(self.mark.frames);
         let entries_left = usize::try_from(entries_left).unwrap_or(usize::MAX);
-        let room = narrow(self.mark.capacity_bytes.saturating_sub(self.mark.position));
+        // The settings may have changed since the segment was given its capacity.
+        let capacity_bytes = self.mark.capacity_bytes.min(bytes_max);
+        let room = narrow(capacity_bytes.saturating_sub(self.mark.position));
         let mut used = FOOTER_BYTES;
         let fits = |span: &&Span| {
             used = used.saturating_add(span.bytes);
@@ -140,6 +142,14 @@ impl Active {
             position: self.mark.position,
             segment_crc: self.mark.segment_crc,
         }
+    }
+
+    /// Tells its segment what it amounts to, now that it is sealed.
+    pub(crate) fn tell_facts(&self) {
+        // Who asks the segment finds out otherwise.
+        let times_us = Some((self.mark.first_time_us, self.mark.last_time_us));
+        let store_bytes = self.files.store.file_bytes().ok();
+        self.segment.sealed(store_bytes.map(|store_bytes| Facts { store_bytes, times_us }));
     }
 
     /// Whether it is time to prepare the next segment.

@@ -1,22 +1,29 @@
 //! What all logs of a data directory share: the disk, the open files, the clock, the queue of the
 //! flushers, and how full the disk is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
 
+use super::age::{self, AgeClock};
+use super::clock::Clock;
 use super::commit_log::Log;
 use super::disk::Disk;
 use super::error::FatalError;
 use super::files::FileCache;
-use super::offset::Clock;
+use super::latency::Latencies;
+use super::names;
 use super::segment::Segment;
 use super::settings::Options;
 
-/// Work for the flushers.
+/// Places in the queues for logs that were deleted and still stand in them.
+const LEAVING: usize = 1024;
+
+/// Work for the flushers, and for the thread that does chores.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Write out what was appended, and sync if someone waits for it.
@@ -29,6 +36,10 @@ pub(crate) enum Job {
     Prepare(Arc<Log>, u64),
     /// Make a sealed segment's index durable.
     SyncIndex(Arc<Segment>),
+    /// Drop the segments that are overdue. A chore.
+    Retain(Arc<Log>),
+    /// Keep what the time of ages has come to. A chore.
+    KeepAge,
     /// End the worker.
     Stop,
 }
@@ -45,25 +56,35 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) trash: PathBuf,
     pub(crate) space: Space,
+    pub(crate) sync_latency: Latencies,
+    data: PathBuf,
+    age: Mutex<AgeClock>,
     jobs: (Sender<Job>, Receiver<Job>),
+    /// What may take long and nobody waits for, for a thread of its own.
+    chores: (Sender<Job>, Receiver<Job>),
     timers: (Sender<Timer>, Receiver<Timer>),
     failed: AtomicBool,
 }
 
 impl Engine {
-    /// For a data directory in which `logs` logs were found.
-    pub(crate) fn new(disk: Arc<dyn Disk>, trash: PathBuf, options: Options, logs: usize) -> Self {
-        let logs = options.logs_max.max(logs).saturating_add(1);
+    /// For the data directory `data` in which `logs` logs were found.
+    pub(crate) fn new(disk: Arc<dyn Disk>, data: &Path, options: Options, logs: usize) -> Self {
+        let logs = options.logs_max.max(logs).saturating_add(LEAVING);
         // A log stands in the queue at most once each to be flushed, rolled and checkpointed; other
         // jobs take no place in its second half. So these never find it full.
         let jobs = logs.saturating_mul(6).saturating_add(64);
+        let clock = Clock::start(Arc::clone(&options.time));
         Self {
             disk,
             cache: Arc::new(FileCache::new(options.open_segments_max)),
-            clock: Clock::start(),
-            trash,
+            age: Mutex::new(AgeClock::start(None, clock.wall(), clock.running())),
+            clock,
+            trash: names::trash(data),
+            data: data.to_owned(),
+            sync_latency: Latencies::new(),
             space: Space::new(options.min_free_bytes),
             jobs: crossbeam_channel::bounded(jobs),
+            chores: crossbeam_channel::bounded(logs.saturating_add(2)),
             timers: crossbeam_channel::bounded(logs),
             options,
             failed: AtomicBool::new(false),
@@ -83,9 +104,19 @@ impl Engine {
         }
     }
 
+    /// Queues a chore; `false` if there are too many.
+    pub(crate) fn queue_chore(&self, job: Job) -> bool {
+        self.chores.0.try_send(job).is_ok()
+    }
+
     /// Forgets what is queued, and so lets go of the logs that it names.
     pub(crate) fn forget_queued(&self) {
         while self.jobs.1.try_recv().is_ok() || self.timers.1.try_recv().is_ok() {}
+        while self.chores.1.try_recv().is_ok() {}
+    }
+
+    pub(crate) fn chores(&self) -> &Receiver<Job> {
+        &self.chores.1
     }
 
     pub(crate) fn jobs(&self) -> &Receiver<Job> {
@@ -96,12 +127,37 @@ impl Engine {
     pub(crate) fn sync_later(&self, log: &Arc<Log>) {
         // Half the delay is left to the queue, the write and the sync.
         let due = Instant::now() + self.options.sync_delay_max / 2;
-        let sent = self.timers.0.try_send((due, Arc::clone(log))).is_ok();
-        debug_assert!(sent, "each log has at most one timer");
+        if self.timers.0.try_send((due, Arc::clone(log))).is_err() {
+            // Each log has at most one timer, but many deleted ones may still have theirs.
+            log.sync_due();
+        }
     }
 
     pub(crate) fn timers(&self) -> &Receiver<Timer> {
         &self.timers.1
+    }
+
+    /// Counts ages from `known` on, if the wall clock is not behind that.
+    pub(crate) fn begin_age(&self, known: Option<Duration>) {
+        *self.age.lock() = AgeClock::start(known, self.clock.wall(), self.clock.running());
+    }
+
+    /// Takes a look at the clocks.
+    pub(crate) fn look_at_clocks(&self) {
+        self.age.lock().look(self.clock.wall(), self.clock.running());
+    }
+
+    /// The time that ages are counted to.
+    pub(crate) fn age_us(&self) -> u64 {
+        self.age.lock().at_us()
+    }
+
+    /// Keeps what the time of ages has come to, for the next start. If that fails it is tried again
+    /// in a while.
+    pub(crate) fn keep_age(&self) {
+        if let Err(error) = age::write(&*self.disk, &self.data, self.age_us()) {
+            log::warn!("event=clock_not_kept error={error:?}");
+        }
     }
 
     /// Reports a failed write or sync; only the first one is handed on.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::offset::Offset;
+use super::offset::{LogId, Offset};
+use super::settings::SettingError;
 
 /// What [`IoError::op`] says of a sync.
 pub(crate) const SYNC: &str = "sync";
@@ -104,6 +105,9 @@ pub enum CreateError {
         /// How many there are.
         logs: usize,
     },
+    /// A setting cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The set of logs is closed.
     #[error("the server is stopping")]
     Closed,
@@ -159,6 +163,9 @@ pub enum AppendError {
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
+    /// The log was deleted.
+    #[error("the log was deleted")]
+    Deleted,
 }
 
 /// Why a batch that names its producer was neither appended nor recognised. The log is as it was.
@@ -245,6 +252,9 @@ pub enum ReadError {
         /// Where reading can go on; none if nothing readable follows.
         resume: Option<Offset>,
     },
+    /// The log was deleted.
+    #[error("the log was deleted")]
+    Deleted,
     /// A file operation failed; only this read is lost.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -264,6 +274,71 @@ pub enum TrimError {
     /// The log takes no changes: it is closed, failed or damaged.
     #[error("the log is closed, failed or damaged and cannot be trimmed")]
     Unavailable,
+    /// The log was deleted.
+    #[error("the log was deleted")]
+    Deleted,
+    /// A segment could not be copied into the archive, so it and those after it are kept.
+    #[error("a segment could not be archived")]
+    Archive(#[source] IoError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a log's settings were not changed. They are as they were.
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    /// A setting cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The log takes no changes: it is closed, or a write or sync of it failed.
+    #[error("the log is closed or failed")]
+    Unavailable,
+    /// The log was deleted.
+    #[error("the log was deleted")]
+    Deleted,
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a log was not deleted. It is as it was, but after `Failed`.
+#[derive(Debug, Error)]
+pub enum DeleteError {
+    /// There is no such log.
+    #[error("there is no log {name}")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// It is the log that always exists.
+    #[error("log {name} cannot be deleted")]
+    Protected {
+        /// The name.
+        name: String,
+    },
+    /// The log of that name is another one.
+    #[error("log {name} has the id {id}: it is not the one that was meant")]
+    Replaced {
+        /// The name.
+        name: String,
+        /// The id that it has.
+        id: LogId,
+    },
+    /// The log does not end where it was expected to.
+    #[error("the log ends at offset {end}, and was expected to end at offset {expected}")]
+    NotAtEnd {
+        /// The offset that was expected.
+        expected: Offset,
+        /// The log's end, which is durable.
+        end: Offset,
+    },
+    /// The set of logs is closed.
+    #[error("the server is stopping")]
+    Closed,
+    /// A write or sync failed: after a restart the log is there or not.
+    #[error("a write or sync of the log failed")]
+    Failed,
     /// A file operation failed.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -327,6 +402,9 @@ pub enum ReaderError {
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
+    /// The log was deleted, and its readers with it.
+    #[error("the log was deleted")]
+    Deleted,
 }
 
 /// A store write or sync that failed: the process should end and recover at its next start.
@@ -345,6 +423,9 @@ pub enum Stopped {
     /// It was closed.
     #[error("the log is closed")]
     Closed,
+    /// It was deleted.
+    #[error("the log was deleted")]
+    Deleted,
     /// A write or sync failed.
     #[error("a write or sync of the log failed")]
     Failed,

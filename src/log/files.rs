@@ -30,4 +30,10 @@ impl FileCache {
         // Closed outside the lock: closing may unmap and release much.
         drop(pushed_out);
     }
+
+    /// Lets go of `files`, whose segment is gone.
+    pub(crate) fn forget(&self, files: &Arc<SegmentFiles>) {
+        let forgotten = self.kept.lock().pop(&Arc::as_ptr(files).addr());
+        drop(forgotten);
+    }
 }

@@ -1,4 +1,5 @@
-//! The workers that write, sync and prepare: named threads behind one bounded queue.
+//! The workers that write, sync and prepare: named threads behind one bounded queue. Beside them
+//! one thread with a queue of its own does the chores, which may take long.
 
 use std::io;
 use std::sync::Arc;
@@ -13,19 +14,29 @@ pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<Join
             let engine = Arc::clone(engine);
             thread::Builder::new()
                 .name(format!("sync-{n}"))
-                .spawn(move || while engine.jobs().recv().is_ok_and(run) {})
+                .spawn(move || while engine.jobs().recv().is_ok_and(|job| run(&engine, job)) {})
         })
         .collect()
 }
 
+/// Starts the thread `chores`.
+pub(crate) fn start_chores(engine: &Arc<Engine>) -> io::Result<JoinHandle<()>> {
+    let own = Arc::clone(engine);
+    thread::Builder::new()
+        .name("chores".to_owned())
+        .spawn(move || while own.chores().recv().is_ok_and(|job| run(&own, job)) {})
+}
+
 /// Does one job; `false` if it was the last.
-pub(crate) fn run(job: Job) -> bool {
+pub(crate) fn run(engine: &Engine, job: Job) -> bool {
     match job {
         Job::Flush(log) => log.flush(),
         Job::Roll(log) => log.roll(),
         Job::Checkpoint(log) => log.run_checkpoint(),
         Job::Prepare(log, capacity_bytes) => log.prepare(capacity_bytes),
         Job::SyncIndex(segment) => segment.sync_index(),
+        Job::Retain(log) => log.retain(),
+        Job::KeepAge => engine.keep_age(),
         Job::Stop => return false,
     }
     true

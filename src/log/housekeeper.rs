@@ -1,17 +1,21 @@
-//! One thread that keeps time: syncs that are due, checkpoints, rolls by age, a look at the disk.
+//! One thread that keeps time: syncs that are due, checkpoints, rolls by age, retention, a look at
+//! the disk and at the clocks.
 //!
-//! It only queues work for the flushers, so that nothing it waits for makes a sync late.
+//! It only queues work for other threads, so that nothing it waits for makes a sync late.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::commit_log::Log;
-use super::engine::{Engine, Space, Timer};
+use super::engine::{Engine, Job, Space, Timer};
+
+/// How often the time of ages is kept, at most.
+const KEEP_AGE_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts the thread; it ends when `stop` is disconnected. `logs` lists the logs of the moment.
 pub(crate) fn start(
@@ -21,6 +25,7 @@ pub(crate) fn start(
     stop: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("housekeeper".to_owned()).spawn(move || {
+        let mut looks = Looks::default();
         let mut next_look = Instant::now();
         let mut first_due: Option<Timer> = None;
         loop {
@@ -33,7 +38,7 @@ pub(crate) fn start(
                 continue;
             }
             if next_look <= now {
-                look_around(&engine, &data, &logs());
+                looks.look_around(&engine, &data, &logs());
                 next_look = now + Space::LOOK_EVERY;
             }
             if !wait(&engine, &mut first_due, next_look, &stop) {
@@ -62,12 +67,33 @@ fn wait(
     true
 }
 
-fn look_around(engine: &Engine, data: &std::path::Path, logs: &[Arc<Log>]) {
-    match engine.disk.free_bytes(data) {
-        Ok(free_bytes) => engine.space.observe(free_bytes),
-        Err(error) => log::warn!("event=disk_space_unknown path={data:?} error={error:?}"),
+/// Looks at everything, once a second.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// When the time of ages was last kept, on the clock that never jumps.
+    age_kept: Option<Duration>,
+}
+
+impl Looks {
+    pub(crate) fn look_around(&mut self, engine: &Engine, data: &Path, logs: &[Arc<Log>]) {
+        match engine.disk.free_bytes(data) {
+            Ok(free_bytes) => engine.space.observe(free_bytes),
+            Err(error) => log::warn!("event=disk_space_unknown path={data:?} error={error:?}"),
+        }
+        engine.look_at_clocks();
+        for log in logs {
+            log.look_after();
+        }
+        let now = engine.clock.running();
+        let is_fresh = |kept: Duration| now.saturating_sub(kept) < KEEP_AGE_EVERY;
+        if !self.age_kept.is_some_and(is_fresh) && counts_ages(logs) {
+            self.age_kept = Some(now);
+            engine.queue_chore(Job::KeepAge);
+        }
     }
-    for log in logs {
-        log.look_after();
-    }
+}
+
+/// Whether the age of a record matters to any log.
+pub(crate) fn counts_ages(logs: &[Arc<Log>]) -> bool {
+    logs.iter().any(|log| log.settings().retention_age.is_some())
 }

@@ -21,6 +21,9 @@ pub(crate) enum Refusal {
     Closed,
     Failed,
     Damaged,
+    /// It may be about to be deleted, or not: for now it is busy.
+    Leaving,
+    Deleted,
 }
 
 impl From<Refusal> for AppendError {
@@ -29,6 +32,7 @@ impl From<Refusal> for AppendError {
             Refusal::Closed => Self::Closed,
             Refusal::Failed => Self::Failed,
             Refusal::Damaged => Self::Damaged,
+            Refusal::Leaving | Refusal::Deleted => Self::Deleted,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The set of named logs in a data directory, and the threads that serve them.
 //!
-//! Lock order: `created`, then what a log locks.
+//! Lock order: `created`, `removing`, then what a log locks.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -15,13 +15,14 @@ use thiserror::Error;
 use super::commit_log::Log;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
-use super::error::{CreateError, IoError, OpenError, SYNC};
+use super::error::{CreateError, DeleteError, IoError, OpenError, SYNC};
+use super::housekeeper::Looks;
+use super::latency::Percentiles;
 use super::meta::Meta;
 use super::names::{self, LogName};
-use super::offset::LogId;
-use super::recovery;
+use super::offset::{LogId, Offset};
 use super::settings::{LogOverrides, Options};
-use super::{flusher, housekeeper, trash};
+use super::{age, archive, flusher, housekeeper, recovery, trash};
 
 /// The log that always exists.
 pub const DEFAULT_LOG: &str = "default";
@@ -32,8 +33,12 @@ pub struct Logs {
     engine: Arc<Engine>,
     data: PathBuf,
     logs: Arc<RwLock<BTreeMap<String, Arc<Log>>>>,
-    /// Held while a log is created, so that two of one name are not.
+    /// Held while a log is created or deleted, so that two of one name are not, and while the set
+    /// is closed.
     created: Mutex<()>,
+    /// Held by those who remove what is in the trash already, shared; the set is closed after them.
+    removing: RwLock<()>,
+    looks: Mutex<Looks>,
     running: Mutex<Option<Running>>,
 }
 
@@ -42,6 +47,7 @@ pub struct Logs {
 struct Running {
     workers: Vec<JoinHandle<()>>,
     housekeeper: Option<JoinHandle<()>>,
+    chores: Option<JoinHandle<()>>,
     stop_housekeeper: Sender<()>,
     lock: Box<dyn Lock>,
 }
@@ -75,28 +81,37 @@ impl Logs {
         for directory in [names::logs(data), names::trash(data)] {
             make_directory(&*disk, &directory)?;
         }
-        let trash = names::trash(data);
+        if let Some(archive) = &options.archive {
+            if archive::is_in_the_way(archive, data) {
+                let what = "cannot be the archive: it belongs to the data directory's own files";
+                let (path, what) = (archive.clone(), what.to_owned());
+                return Err(OpenError::Invalid { path, what });
+            }
+            make_directory(&*disk, archive)?;
+        }
         let above = names::logs(data);
         disk.sync_directory(&above).map_err(IoError::at(SYNC, &above))?;
         let names = disk.list(&above).map_err(IoError::at("list", &above))?;
-        let engine = Arc::new(Engine::new(disk, trash, options, names.len()));
+        let engine = Arc::new(Engine::new(disk, data, options, names.len()));
         let logs = open_all(&engine, &above, names)?;
         trash::empty(&*engine.disk, &engine.trash)?;
+        let newest = logs.values().filter_map(|log| log.last_time()).max();
+        engine.begin_age(age::read(&*engine.disk, data)?.or(newest));
         let set = Self {
             engine,
             data: data.to_owned(),
             logs: Arc::new(RwLock::new(logs)),
             created: Mutex::default(),
+            removing: RwLock::default(),
+            looks: Mutex::default(),
             running: Mutex::default(),
         };
         set.start(lock)?;
         let default = LogName::parse(DEFAULT_LOG);
-        if let (Ok(name), None) = (default, set.get(DEFAULT_LOG)) {
-            match set.create(&name, LogOverrides::default()) {
-                Ok(_) | Err(CreateError::Exists { .. } | CreateError::TooMany { .. }) => {}
-                Err(CreateError::Closed) => {}
-                Err(CreateError::Io(error)) => return Err(error.into()),
-            }
+        if let (Ok(name), None) = (default, set.get(DEFAULT_LOG))
+            && let Err(CreateError::Io(error)) = set.create(&name, LogOverrides::default())
+        {
+            return Err(error.into());
         }
         Ok(Arc::new(set))
     }
@@ -107,6 +122,7 @@ impl Logs {
     ///
     /// After any of them there is no such log that was not there before.
     pub fn create(&self, name: &LogName, overrides: LogOverrides) -> Result<Arc<Log>, CreateError> {
+        overrides.check(self.engine.options.archive.is_some())?;
         let _one = self.created.lock();
         if self.running.lock().is_none() {
             return Err(CreateError::Closed);
@@ -118,7 +134,7 @@ impl Logs {
         if logs >= self.engine.options.logs_max {
             return Err(CreateError::TooMany { logs });
         }
-        let meta = Meta { id: new_id()?, name: name.clone(), overrides };
+        let meta = Meta::new(new_id()?, name.clone(), overrides);
         let directory = self.create_directory(&meta)?;
         let log = Arc::new(Log::new(
             &self.engine,
@@ -128,6 +144,44 @@ impl Logs {
         ));
         self.logs.write().insert(name.to_string(), Arc::clone(&log));
         Ok(log)
+    }
+
+    /// Deletes the log called `name` with all its records, if it ends at `expected_end` and has
+    /// the id `id`, where these are given. Durable on return; not to be undone. Blocks on the disk
+    /// until what was appended before is synced and the space is free.
+    ///
+    /// Whoever still has the log is told that it was deleted, and those who wait are woken.
+    ///
+    /// # Errors
+    ///
+    /// After any of them but `Failed` the log is as it was.
+    pub fn delete(
+        &self,
+        name: &str,
+        expected_end: Option<Offset>,
+        id: Option<LogId>,
+    ) -> Result<(), DeleteError> {
+        let one = self.created.lock();
+        if self.running.lock().is_none() {
+            return Err(DeleteError::Closed);
+        }
+        let log = self.get(name).ok_or_else(|| DeleteError::NotFound { name: name.to_owned() })?;
+        if id.is_some_and(|id| id != log.id()) {
+            return Err(DeleteError::Replaced { name: name.to_owned(), id: log.id() });
+        }
+        if name == DEFAULT_LOG {
+            return Err(DeleteError::Protected { name: name.to_owned() });
+        }
+        let condemned = self.engine.trash.join(format!("gone-{}", log.id()));
+        log.leave(expected_end, &condemned)?;
+        self.logs.write().remove(name);
+        // Removing many files takes a while, and other logs need not wait for it.
+        let _removing = self.removing.read();
+        drop(one);
+        if let Err(error) = trash::remove_all(&*self.engine.disk, &condemned) {
+            log::warn!("event=log_not_removed log={name} until=restart error={error:?}");
+        }
+        Ok(())
     }
 
     /// The log called `name`.
@@ -155,11 +209,40 @@ impl Logs {
         self.engine.space.shortage().is_some()
     }
 
+    /// Bytes that are free on the file system of the data directory, and how many are kept free.
+    ///
+    /// # Errors
+    ///
+    /// The file system does not say.
+    pub fn space(&self) -> Result<(u64, u64), IoError> {
+        let free_bytes = self.engine.disk.free_bytes(&self.data);
+        let free_bytes = free_bytes.map_err(IoError::at("stat", &self.data))?;
+        Ok((free_bytes, self.engine.options.min_free_bytes))
+    }
+
+    /// How long the last 1,024 syncs of stores took.
+    #[must_use]
+    pub fn sync_latency(&self) -> Percentiles {
+        self.engine.sync_latency.percentiles()
+    }
+
+    /// What the set was opened with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.engine.options
+    }
+
     /// Runs the work that is queued, on this thread; for a set without flushers.
     pub fn work(&self) {
-        while let Ok(job) = self.engine.jobs().try_recv() {
-            flusher::run(job);
+        let engine = &*self.engine;
+        while let Ok(job) = engine.jobs().try_recv().or_else(|_| engine.chores().try_recv()) {
+            flusher::run(engine, job);
         }
+    }
+
+    /// Looks after all logs, as is done every second; for a set without flushers.
+    pub fn look_around(&self) {
+        self.looks.lock().look_around(&self.engine, &self.data, &self.list());
     }
 
     /// Refuses further appends, makes all that was taken durable, ends the threads, leaves
@@ -169,9 +252,11 @@ impl Logs {
     ///
     /// Every step runs even if one failed; the first failure is returned.
     pub fn close(&self) -> Result<(), CloseError> {
+        let one = self.created.lock();
         let Some(mut running) = self.running.lock().take() else {
             return Ok(());
         };
+        drop(one);
         let logs = self.list();
         for log in &logs {
             log.refuse_appends();
@@ -180,7 +265,9 @@ impl Logs {
         for _ in &running.workers {
             self.engine.queue(Job::Stop);
         }
-        for thread in running.workers.drain(..).chain(running.housekeeper.take()) {
+        self.engine.queue_chore(Job::Stop);
+        let others = running.housekeeper.take().into_iter().chain(running.chores.take());
+        for thread in running.workers.drain(..).chain(others) {
             // A thread that panicked has ended the process.
             let _ended = thread.join();
         }
@@ -189,6 +276,10 @@ impl Logs {
             outcome = outcome.and(log.close());
         }
         self.engine.forget_queued();
+        if housekeeper::counts_ages(&logs) && !self.has_failed() {
+            self.engine.keep_age();
+        }
+        drop(self.removing.write());
         drop(running.lock);
         if self.has_failed() { Err(CloseError::Failed) } else { outcome.map_err(Into::into) }
     }
@@ -198,15 +289,17 @@ impl Logs {
         let workers = flusher::start(&self.engine, self.engine.options.flushers).map_err(failed)?;
         let (stop_housekeeper, stop) = crossbeam_channel::bounded(0);
         // Without flushers there is nobody to hand work to.
-        let housekeeper = if workers.is_empty() {
-            None
+        let (housekeeper, chores) = if workers.is_empty() {
+            (None, None)
         } else {
             let logs = Arc::clone(&self.logs);
             let list = move || logs.read().values().cloned().collect();
             let (engine, data) = (Arc::clone(&self.engine), self.data.clone());
-            Some(housekeeper::start(engine, data, list, stop).map_err(failed)?)
+            let housekeeper = housekeeper::start(engine, data, list, stop).map_err(failed)?;
+            (Some(housekeeper), Some(flusher::start_chores(&self.engine).map_err(failed)?))
         };
-        *self.running.lock() = Some(Running { workers, housekeeper, stop_housekeeper, lock });
+        let running = Running { workers, housekeeper, chores, stop_housekeeper, lock };
+        *self.running.lock() = Some(running);
         Ok(())
     }
 

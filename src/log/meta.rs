@@ -2,21 +2,21 @@
 //!
 //! Lines of `key = value`, the first `format = 1`, the last a CRC32C of all bytes before it in hex.
 //! It is written whole under another name and renamed, so it is there whole or as it was. Settings
-//! that are absent follow the server's defaults.
+//! that are absent follow the server's defaults; keys that this release does not know are kept.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::error::{IoError, OpenError, SYNC};
+use super::error::{IoError, OpenError};
+use super::lines::{self, Lines};
 use super::names::{self, LogName};
 use super::offset::LogId;
-use super::settings::LogOverrides;
-use super::width::narrow;
+use super::settings::{LogOverrides, milliseconds};
 
 const FORMAT: &str = "1";
-/// A meta file is a few lines; a longer one is none.
-const META_BYTES_MAX: u64 = 64 << 10;
+/// The keys of this release, but for those of settings.
+const OWN: [&str; 3] = ["format", "id", "name"];
 
 /// What is kept of a log beside its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +24,19 @@ pub(crate) struct Meta {
     pub(crate) id: LogId,
     pub(crate) name: LogName,
     pub(crate) overrides: LogOverrides,
+    /// What a newer release wrote and this one does not know.
+    pub(crate) unknown: Vec<(String, String)>,
 }
 
 impl Meta {
+    /// That of a new log.
+    pub(crate) fn new(id: LogId, name: LogName, overrides: LogOverrides) -> Self {
+        Self { id, name, overrides, unknown: Vec::new() }
+    }
+
     /// Writes the file into the log's directory, durably but for the directory's own sync.
     pub(crate) fn write(&self, disk: &dyn Disk, directory: &Path) -> Result<(), IoError> {
-        let path = names::meta(directory);
-        let temporary = directory.join("meta.new");
-        let file = disk.create(&temporary).map_err(IoError::at("create", &temporary))?;
-        let text = self.encode();
-        file.write_at(text.as_bytes(), 0).map_err(IoError::at("write", &temporary))?;
-        file.sync().map_err(IoError::at(SYNC, &temporary))?;
-        disk.rename(&temporary, &path).map_err(IoError::at("rename", &temporary))
+        lines::replace(disk, &names::meta(directory), &self.encode())
     }
 
     /// Reads the file from the log's directory; `None` if it is absent or damaged, since a log can
@@ -46,55 +47,74 @@ impl Meta {
     /// `NewerFormat`, or `Io` if it is there and cannot be read.
     pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> Result<Option<Self>, OpenError> {
         let path = names::meta(directory);
-        let file = match disk.open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(IoError::at("open", &path)(e).into()),
-        };
-        let bytes = file.file_bytes().map_err(IoError::at("stat", &path))?;
-        let mut text = vec![0; narrow(bytes.min(META_BYTES_MAX))];
-        file.read_at(&mut text, 0).map_err(IoError::at("read", &path))?;
-        let Some(fields) = checked_fields(&text) else {
+        let Some(lines) = lines::read(disk, &path)? else {
             return Ok(None);
         };
-        match fields.first() {
-            Some(("format", FORMAT)) => Ok(Self::decode(&fields)),
+        match lines.first() {
+            Some(("format", FORMAT)) => Ok(Self::decode(&lines)),
             Some(("format", newer)) => Err(newer_format(path, newer)),
             _ => Ok(None),
         }
     }
 
     fn encode(&self) -> String {
-        let mut text = format!("format = {FORMAT}\nid = {}\nname = {}\n", self.id, self.name);
-        let settings = &self.overrides;
-        let mut put = |key: &str, value: Option<u64>| {
+        let mut lines = Lines::default();
+        lines.put("format", FORMAT);
+        lines.put("id", self.id);
+        lines.put("name", &self.name);
+        for (key, value) in numbers(&self.overrides) {
             if let Some(value) = value {
-                text.push_str(&format!("{key} = {value}\n"));
+                lines.put(key, value);
             }
-        };
-        put("segment_bytes_max", settings.segment_bytes_max);
-        put("index_bytes_max", settings.index_bytes_max);
-        put("segment_age_max_ms", settings.segment_age_max.map(milliseconds));
-        put("batch_bytes_max", settings.batch_bytes_max.map(u64::from));
-        let crc = crc32c::crc32c(text.as_bytes());
-        text.push_str(&format!("crc32c = {crc:08x}\n"));
-        text
+        }
+        for (key, value) in &self.unknown {
+            lines.put(key, value);
+        }
+        lines.sealed()
     }
 
-    fn decode(fields: &[(&str, &str)]) -> Option<Self> {
-        let get = |key| fields.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
-        let number = |key| get(key).and_then(|value| value.parse::<u64>().ok());
+    fn decode(lines: &Lines) -> Option<Self> {
+        let number = |key| lines.get(key).and_then(|value| value.parse::<u64>().ok());
+        let small = |key| number(key).and_then(|n| u32::try_from(n).ok());
+        let time = |key| number(key).map(Duration::from_millis);
+        let overrides = LogOverrides {
+            segment_bytes_max: number("segment_bytes_max"),
+            index_bytes_max: number("index_bytes_max"),
+            segment_age_max: time("segment_age_max_ms"),
+            batch_bytes_max: small("batch_bytes_max"),
+            record_bytes_max: small("record_bytes_max"),
+            retention_bytes: number("retention_bytes"),
+            retention_age: time("retention_age_ms"),
+            retain_for_readers_bytes: number("retain_for_readers_bytes"),
+            archive: number("archive").map(|archive| archive != 0),
+        };
+        let known = numbers(&overrides);
+        let is_known =
+            |key: &str| OWN.contains(&key) || known.iter().any(|(known, _)| *known == key);
+        let unknown = lines.iter().filter(|(key, _)| !is_known(key));
+        let unknown = unknown.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Some(Self {
-            id: LogId::parse(get("id")?)?,
-            name: LogName::parse(get("name")?).ok()?,
-            overrides: LogOverrides {
-                segment_bytes_max: number("segment_bytes_max"),
-                index_bytes_max: number("index_bytes_max"),
-                segment_age_max: number("segment_age_max_ms").map(Duration::from_millis),
-                batch_bytes_max: number("batch_bytes_max").and_then(|n| u32::try_from(n).ok()),
-            },
+            id: LogId::parse(lines.get("id")?)?,
+            name: LogName::parse(lines.get("name")?).ok()?,
+            unknown: unknown.collect(),
+            overrides,
         })
     }
+}
+
+/// Every setting by its key.
+fn numbers(settings: &LogOverrides) -> [(&'static str, Option<u64>); 9] {
+    [
+        ("segment_bytes_max", settings.segment_bytes_max),
+        ("index_bytes_max", settings.index_bytes_max),
+        ("segment_age_max_ms", settings.segment_age_max.map(milliseconds)),
+        ("batch_bytes_max", settings.batch_bytes_max.map(u64::from)),
+        ("record_bytes_max", settings.record_bytes_max.map(u64::from)),
+        ("retention_bytes", settings.retention_bytes),
+        ("retention_age_ms", settings.retention_age.map(milliseconds)),
+        ("retain_for_readers_bytes", settings.retain_for_readers_bytes),
+        ("archive", settings.archive.map(u64::from)),
+    ]
 }
 
 fn newer_format(path: PathBuf, found: &str) -> OpenError {
@@ -105,37 +125,21 @@ fn newer_format(path: PathBuf, found: &str) -> OpenError {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The lines before the checksum, if it holds.
-fn checked_fields(text: &[u8]) -> Option<Vec<(&str, &str)>> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (covered, crc) = text.trim_end_matches('\n').rsplit_once('\n')?;
-    let crc = u32::from_str_radix(crc.strip_prefix("crc32c = ")?, 16).ok()?;
-    let covered_with_newline = text.get(..=covered.len())?;
-    if crc32c::crc32c(covered_with_newline.as_bytes()) != crc {
-        return None;
-    }
-    covered.lines().map(|line| line.split_once(" = ")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::disk::SimDisk;
 
     fn meta() -> Meta {
-        Meta {
-            id: LogId::from_bytes([0xab; 16]),
-            name: LogName::parse("orders").unwrap(),
-            overrides: LogOverrides {
-                segment_bytes_max: Some(1 << 20),
-                segment_age_max: Some(Duration::from_secs(60)),
-                ..LogOverrides::default()
-            },
-        }
+        let overrides = LogOverrides {
+            segment_bytes_max: Some(1 << 20),
+            segment_age_max: Some(Duration::from_secs(60)),
+            retention_bytes: Some(0),
+            retention_age: Some(Duration::from_millis(1500)),
+            archive: Some(false),
+            ..LogOverrides::default()
+        };
+        Meta::new(LogId::from_bytes([0xab; 16]), LogName::parse("orders").unwrap(), overrides)
     }
 
     fn disk_with(bytes: &[u8]) -> SimDisk {
@@ -171,5 +175,27 @@ mod tests {
         let text = format!("{text}crc32c = {:08x}\n", crc32c::crc32c(text.as_bytes()));
         let read = Meta::read(&disk_with(text.as_bytes()), Path::new("/l"));
         assert!(matches!(read, Err(OpenError::NewerFormat { .. })), "{read:?}");
+    }
+    #[test]
+    fn keys_of_a_newer_release_are_kept_when_the_file_is_written_anew() {
+        let newer = Meta { unknown: vec![("colour".into(), "a = b".into())], ..meta() };
+        let disk = disk_with(newer.encode().as_bytes());
+        let read = Meta::read(&disk, Path::new("/l")).unwrap().unwrap();
+        assert_eq!(read, newer);
+        read.write(&disk, Path::new("/l")).unwrap();
+        assert_eq!(Meta::read(&disk, Path::new("/l")).unwrap(), Some(newer));
+    }
+
+    /// As the first release wrote it.
+    #[test]
+    fn an_older_meta_file_reads_with_the_rest_unset() {
+        let text = format!(
+            "format = 1\nid = {}\nname = orders\nsegment_bytes_max = 5\n",
+            LogId::from_bytes([0xab; 16])
+        );
+        let text = format!("{text}crc32c = {:08x}\n", crc32c::crc32c(text.as_bytes()));
+        let read = Meta::read(&disk_with(text.as_bytes()), Path::new("/l")).unwrap().unwrap();
+        let overrides = LogOverrides { segment_bytes_max: Some(5), ..LogOverrides::default() };
+        assert_eq!(read, Meta { overrides, ..meta() });
     }
 }

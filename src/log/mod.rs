@@ -6,17 +6,21 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, producer, error, codec, width, names, settings |
+//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
-//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, meta, readers, |
-//! | | trash |
+//! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
+//! | | readers, trash, archive, archived, retention |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
 
 mod active;
+mod age;
+mod archive;
+mod archived;
 mod checkpoint;
 mod chunk;
+mod clock;
 mod codec;
 mod commit_log;
 mod disk;
@@ -30,15 +34,19 @@ mod group;
 mod housekeeper;
 mod index;
 mod intake;
+mod latency;
+mod lines;
 mod logs;
 mod meta;
 mod names;
 mod offset;
+mod pace;
 mod prepared;
 mod producer;
 mod producers;
 mod readers;
 mod recovery;
+mod retention;
 mod scan;
 mod seed;
 mod segment;
@@ -51,14 +59,17 @@ mod watermark;
 mod width;
 mod writer;
 
+pub use archived::{ArchivedBatch, ArchivedBatches, ArchivedError, ArchivedSegment};
 pub use chunk::{Chunk, StoredBatch};
-pub use commit_log::{Append, Log};
+pub use clock::{HostTime, SimTime, TimeSource};
+pub use commit_log::{Append, Description, Log, Summary, Trimmed};
 pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
 pub use error::{
-    AckError, AppendError, CreateError, FatalError, IoError, OpenError, ReadError, ReaderError,
-    SequenceError, Stopped, TrimError,
+    AckError, AppendError, CreateError, DeleteError, FatalError, IoError, OpenError, ReadError,
+    ReaderError, SequenceError, Stopped, TrimError, UpdateError,
 };
 pub use group::Pending;
+pub use latency::Percentiles;
 pub use logs::{CloseError, DEFAULT_LOG, Logs};
 pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
 pub use offset::{Bounds, Durability, LogId, Offset};
@@ -67,6 +78,7 @@ pub use producers::PRODUCER_BATCHES_MAX;
 pub use readers::{Reader, ReaderAction, ReaderOrder};
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
-    SEGMENT_BYTES_MIN,
+    SEGMENT_BYTES_MIN, SettingError,
 };
+pub use store_header::FORMAT_VERSION;
 pub use watermark::Past;

@@ -1,7 +1,8 @@
 //! What the files of a data directory are called.
 //!
-//! `DATA/LOCK`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`, `checkpoint`,
-//! `producers`, `readers`, and per segment `<base offset in 20 digits>.store` and `.index`.
+//! `DATA/LOCK`, `DATA/clock`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`,
+//! `checkpoint`, `producers`, `readers`, and per segment `<base offset in 20 digits>.store` and
+//! `.index`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,11 @@ pub(crate) fn logs(data: &Path) -> PathBuf {
 
 pub(crate) fn trash(data: &Path) -> PathBuf {
     data.join("trash")
+}
+
+/// What the time of `age` has come to.
+pub(crate) fn clock(data: &Path) -> PathBuf {
+    data.join("clock")
 }
 
 pub(crate) fn meta(log: &Path) -> PathBuf {

@@ -1,7 +1,6 @@
-//! Offsets, identities and times: the plain values that every floor above speaks in.
+//! Offsets and identities: the plain values that every floor above speaks in.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A record's number in its log, from 0, without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,27 +92,4 @@ pub enum Durability {
     /// On the disk: survives a power cut.
     #[default]
     Synced,
-}
-
-/// Append times: the wall clock at start, carried on by the monotonic clock.
-///
-/// A jump of the wall clock while the server runs is not followed, so times never go back.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    started: Instant,
-    wall_at_start: Duration,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        // A wall clock before 1970 counts as 1970: order never depends on it.
-        let wall_at_start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), wall_at_start }
-    }
-
-    /// Microseconds since the Unix epoch.
-    pub(crate) fn now_us(&self) -> u64 {
-        let now = self.wall_at_start.saturating_add(self.started.elapsed());
-        u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-    }
 }

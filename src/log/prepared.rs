@@ -39,7 +39,7 @@ impl Prepared {
         let store_path = names::next_store(log.directory());
         let store = disk.create(&store_path).map_err(IoError::at("create", &store_path))?;
         store.allocate(capacity_bytes).map_err(IoError::at("allocate space for", &store_path))?;
-        let entries = index_entries(capacity_bytes, log.settings());
+        let entries = index_entries(capacity_bytes, &log.settings());
         let index = Index::create(disk, &names::next_index(log.directory()), entries)?;
         Ok(Self { store, index, capacity_bytes })
     }

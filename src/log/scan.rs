@@ -80,6 +80,11 @@ impl<'a> Scan<'a> {
         Ok(Found::Nothing { position })
     }
 
+    /// Moves back to a position where something valid stood.
+    pub(crate) fn go_back_to(&mut self, position: u64) {
+        self.position = position;
+    }
+
     /// Moves to the next position behind this one where a valid frame header or footer stands;
     /// `false`, and at the end of the file, if there is none.
     pub(crate) fn resync(&mut self) -> Result<bool, IoError> {

@@ -5,8 +5,8 @@
 //! offset, else the index is rebuilt from the store and asked again, and only then is it damage.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -40,8 +40,21 @@ pub(crate) struct Segment {
     /// Where the frames end in the store; beyond are zeros that a read need not bring. Only a hint.
     frames_end: AtomicU64,
     files: Mutex<Weak<SegmentFiles>>,
+    /// Whether the files are the segment's no more; set under the lock on them.
+    is_gone: AtomicBool,
+    is_sealed: AtomicBool,
+    /// What it amounts to, once it is sealed and someone asked.
+    facts: OnceLock<Facts>,
     /// Ranges that were found damaged: from, and where reading can go on.
     damage: Mutex<Vec<(Offset, Option<Offset>)>>,
+}
+
+/// What a sealed segment amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) store_bytes: u64,
+    /// When its first and its last record were appended; `None` if it is too damaged to tell.
+    pub(crate) times_us: Option<(u64, u64)>,
 }
 
 /// The open files of a segment.
@@ -69,6 +82,9 @@ impl Segment {
             entries: AtomicU32::new(ENTRIES_UNKNOWN),
             frames_end: AtomicU64::new(u64::MAX),
             files: Mutex::default(),
+            is_gone: AtomicBool::new(false),
+            is_sealed: AtomicBool::new(false),
+            facts: OnceLock::new(),
             damage: Mutex::default(),
         }
     }
@@ -102,6 +118,66 @@ impl Segment {
         self.frames_end.store(position, Ordering::Relaxed);
         self.entries.store(entries, Ordering::Release);
         self.end.store(end.get(), Ordering::Release);
+    }
+
+    /// It takes no more frames; this is what it amounts to, if that is known.
+    pub(crate) fn sealed(&self, facts: Option<Facts>) {
+        if let Some(facts) = facts {
+            self.facts.get_or_init(|| facts);
+        }
+        self.is_sealed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed.load(Ordering::Acquire)
+    }
+
+    /// What it amounts to, if that is known: never before it is sealed.
+    pub(crate) fn known_facts(&self) -> Option<Facts> {
+        self.facts.get().copied()
+    }
+
+    /// What this sealed segment amounts to, read from its store the first time.
+    pub(crate) fn facts(&self) -> Result<Facts, IoError> {
+        if let Some(facts) = self.known_facts() {
+            return Ok(facts);
+        }
+        let open = self.files.lock().upgrade();
+        let facts = match open {
+            Some(files) => facts_of(&files.store)?,
+            // Not kept open: this asks once, about many segments in a row.
+            None => match Store::open(&*self.disk, &self.store_path(), self.log_id, self.base) {
+                Ok(store) => facts_of(&store)?,
+                Err(StoreFault::Io(e)) => return Err(e),
+                Err(StoreFault::Header | StoreFault::Newer(_)) => {
+                    Facts { store_bytes: self.store_bytes()?, times_us: None }
+                }
+            },
+        };
+        Ok(*self.facts.get_or_init(|| facts))
+    }
+
+    /// Lets go of the files, which are about to be removed: nobody opens them by their names any
+    /// more, which a log of the same name may use again.
+    pub(crate) fn retire(&self) {
+        let mut held = self.files.lock();
+        self.is_gone.store(true, Ordering::Release);
+        let open = std::mem::take(&mut *held).upgrade();
+        drop(held);
+        if let Some(files) = open {
+            self.cache.forget(&files);
+        }
+    }
+
+    /// Whether some of its records were found damaged.
+    pub(crate) fn has_damage(&self) -> bool {
+        !self.damage.lock().is_empty()
+    }
+
+    fn store_bytes(&self) -> Result<u64, IoError> {
+        let path = self.store_path();
+        let file = self.disk.open(&path).map_err(IoError::at("open", &path))?;
+        file.file_bytes().map_err(IoError::at("stat", &path))
     }
 
     /// Remembers damage, so that reads of it need not look for it again.
@@ -151,6 +227,10 @@ impl Segment {
         if let Some(files) = held.upgrade() {
             self.cache.keep(Arc::clone(&files));
             return Ok(files);
+        }
+        if self.is_gone.load(Ordering::Acquire) {
+            let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(StoreFault::Io(IoError::at("open", &self.store_path())(gone)));
         }
         let store = Store::open(&*self.disk, &self.store_path(), self.log_id, self.base)?;
         let files = Arc::new(self.open_index(store).map_err(StoreFault::Io)?);
@@ -280,6 +360,11 @@ impl Segment {
             }
         }
     }
+}
+
+fn facts_of(store: &Store) -> Result<Facts, IoError> {
+    let times_us = store.footer()?.map(|footer| (footer.first_time_us, footer.last_time_us));
+    Ok(Facts { store_bytes: store.file_bytes()?, times_us })
 }
 
 /// Calls `each` with the entry number, relative offset and position of every frame of the store.

@@ -1,9 +1,13 @@
 //! How logs are cut into segments, and how the storage works: every limit with unit and default.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
+use super::clock::{HostTime, TimeSource};
 use super::error::FatalError;
 
 /// The largest segment that can be set, in bytes.
@@ -14,6 +18,8 @@ pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 pub const INDEX_BYTES_MIN: u64 = 12;
 /// The largest batch that can be set, in bytes.
 pub const BATCH_BYTES_LIMIT: u32 = 64 << 20;
+/// The least age at which segments can be set to roll, in milliseconds.
+const SEGMENT_AGE_MIN_MS: u64 = 1000;
 
 /// A log's settings as they are in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +29,22 @@ pub struct LogSettings {
     pub segment_bytes_max: u64,
     /// A segment rolls when its index is full, at this many bytes, 12 for each batch. 12 MiB.
     pub index_bytes_max: u64,
-    /// A segment rolls this long after its first append. Never.
+    /// A segment rolls this long after its first append. Never; with `retention_age` after an
+    /// eighth of that.
     pub segment_age_max: Option<Duration>,
     /// The largest batch, in bytes of its payload. 8 MiB.
     pub batch_bytes_max: u32,
+    /// The largest record, for those who know what a record is. As large as a batch.
+    pub record_bytes_max: Option<u32>,
+    /// The oldest sealed segments are dropped while the stores have more bytes. Never.
+    pub retention_bytes: Option<u64>,
+    /// A sealed segment is dropped once its newest record is this old. Never.
+    pub retention_age: Option<Duration>,
+    /// What readers have yet to read is not dropped while it is no more than so many bytes of
+    /// stores. Readers are taken no notice of.
+    pub retain_for_readers_bytes: Option<u64>,
+    /// A sealed segment is copied into the archive before it is dropped. No.
+    pub archive: bool,
 }
 
 impl Default for LogSettings {
@@ -36,11 +54,18 @@ impl Default for LogSettings {
             index_bytes_max: 12 << 20,
             segment_age_max: None,
             batch_bytes_max: 8 << 20,
+            record_bytes_max: None,
+            retention_bytes: None,
+            retention_age: None,
+            retain_for_readers_bytes: None,
+            archive: false,
         }
     }
 }
 
 /// The settings that were set for one log; the others follow the server's defaults.
+///
+/// Where [`LogSettings`] has a setting that may be absent, zero stands here for its absence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogOverrides {
     /// See [`LogSettings::segment_bytes_max`].
@@ -51,18 +76,94 @@ pub struct LogOverrides {
     pub segment_age_max: Option<Duration>,
     /// See [`LogSettings::batch_bytes_max`].
     pub batch_bytes_max: Option<u32>,
+    /// See [`LogSettings::record_bytes_max`].
+    pub record_bytes_max: Option<u32>,
+    /// See [`LogSettings::retention_bytes`].
+    pub retention_bytes: Option<u64>,
+    /// See [`LogSettings::retention_age`].
+    pub retention_age: Option<Duration>,
+    /// See [`LogSettings::retain_for_readers_bytes`].
+    pub retain_for_readers_bytes: Option<u64>,
+    /// See [`LogSettings::archive`].
+    pub archive: Option<bool>,
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingError {
+    /// It is below the least or above the most.
+    #[error("{name} is {actual}, and should be from {min} to {max}")]
+    OutOfRange {
+        /// The setting, with its unit.
+        name: &'static str,
+        /// What it was to be.
+        actual: u64,
+        /// The least that it can be; zero, where that turns the setting off, can be too.
+        min: u64,
+        /// The most that it can be.
+        max: u64,
+    },
+    /// Segments are to be archived, and there is no archive.
+    #[error("archive is set, and the server has no archive directory")]
+    NoArchive,
 }
 
 impl LogOverrides {
+    /// Whether all can be, on a server that has an archive or has none.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot.
+    pub(crate) fn check(&self, has_archive: bool) -> Result<(), SettingError> {
+        let check = |name, value: Option<u64>, min, max| match value {
+            Some(actual) if actual < min || actual > max => {
+                Err(SettingError::OutOfRange { name, actual, min, max })
+            }
+            _ => Ok(()),
+        };
+        let of_batch = self.batch_bytes_max.map(u64::from);
+        let of_age = self.segment_age_max.map(milliseconds).filter(|age| *age != 0);
+        let of_segment = self.segment_bytes_max;
+        check("segment_bytes_max", of_segment, SEGMENT_BYTES_MIN, SEGMENT_BYTES_LIMIT)?;
+        check("index_bytes_max", self.index_bytes_max, INDEX_BYTES_MIN, u64::MAX)?;
+        check("segment_age_max_ms", of_age, SEGMENT_AGE_MIN_MS, u64::MAX)?;
+        check("batch_bytes_max", of_batch, 1, u64::from(BATCH_BYTES_LIMIT))?;
+        if self.archive == Some(true) && !has_archive {
+            return Err(SettingError::NoArchive);
+        }
+        Ok(())
+    }
+
     /// The settings in force under these `defaults`.
     pub(crate) fn over(&self, defaults: &LogSettings) -> LogSettings {
         LogSettings {
             segment_bytes_max: self.segment_bytes_max.unwrap_or(defaults.segment_bytes_max),
             index_bytes_max: self.index_bytes_max.unwrap_or(defaults.index_bytes_max),
-            segment_age_max: self.segment_age_max.or(defaults.segment_age_max),
+            segment_age_max: set(self.segment_age_max, defaults.segment_age_max),
             batch_bytes_max: self.batch_bytes_max.unwrap_or(defaults.batch_bytes_max),
+            record_bytes_max: set(self.record_bytes_max, defaults.record_bytes_max),
+            retention_bytes: set(self.retention_bytes, defaults.retention_bytes),
+            retention_age: set(self.retention_age, defaults.retention_age),
+            retain_for_readers_bytes: set(
+                self.retain_for_readers_bytes,
+                defaults.retain_for_readers_bytes,
+            ),
+            archive: self.archive.unwrap_or(defaults.archive),
         }
     }
+}
+
+/// A setting that zero turns off.
+fn set<T: Default + PartialEq>(own: Option<T>, default: Option<T>) -> Option<T> {
+    match own {
+        Some(own) => Some(own).filter(|own| *own != T::default()),
+        None => default,
+    }
+}
+
+/// Whole milliseconds, as settings are stored.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How the set of logs works.
@@ -90,6 +191,10 @@ pub struct Options {
     pub strict: bool,
     /// What logs get that set nothing themselves.
     pub defaults: LogSettings,
+    /// Where segments are copied to before they are dropped, for logs whose `archive` is set.
+    pub archive: Option<PathBuf>,
+    /// The clocks. The host's.
+    pub time: Arc<dyn TimeSource>,
     /// Called once, from any thread, when a write or sync failed and the process should end.
     pub on_fatal: Arc<dyn Fn(&FatalError) + Send + Sync>,
 }
@@ -107,6 +212,8 @@ impl Default for Options {
             readers_per_log_max: 1000,
             strict: false,
             defaults: LogSettings::default(),
+            archive: None,
+            time: Arc::new(HostTime::new()),
             on_fatal: Arc::new(|_| {}),
         }
     }
@@ -125,6 +232,7 @@ impl fmt::Debug for Options {
             .field("readers_per_log_max", &self.readers_per_log_max)
             .field("strict", &self.strict)
             .field("defaults", &self.defaults)
+            .field("archive", &self.archive)
             .finish_non_exhaustive()
     }
 }

@@ -69,17 +69,23 @@ impl Store {
         log: LogId,
         base: Offset,
     ) -> Result<Self, StoreFault> {
-        let io = |op| move |e| StoreFault::Io(IoError::at(op, path)(e));
-        let file = disk.open(path).map_err(io("open"))?;
-        let mut bytes = [0; STORE_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, 0).map_err(io("read"))?;
-        match StoreHeader::decode(bytes.get(..read).unwrap_or_default()) {
-            Ok(header) if header.log_id == log && header.base == base => {
-                Ok(Self { path: path.to_owned(), file, seed: header.seed() })
-            }
-            Ok(_) | Err(HeaderFault::Unreadable) => Err(StoreFault::Header),
-            Err(HeaderFault::Newer(found)) => Err(StoreFault::Newer(found)),
+        let file = disk.open(path).map_err(|e| StoreFault::Io(IoError::at("open", path)(e)))?;
+        let header = read_header(&*file, path)?;
+        if header.log_id != log || header.base != base {
+            return Err(StoreFault::Header);
         }
+        Ok(Self { path: path.to_owned(), file, seed: header.seed() })
+    }
+
+    /// Opens a store to read without knowing whose it is.
+    pub(crate) fn open_alone(
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<(Self, StoreHeader), StoreFault> {
+        let file = disk.open_to_read(path);
+        let file = file.map_err(|e| StoreFault::Io(IoError::at("open", path)(e)))?;
+        let header = read_header(&*file, path)?;
+        Ok((Self { path: path.to_owned(), file, seed: header.seed() }, header))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -140,4 +146,14 @@ impl Store {
         self.set_len(footer.position + wide(bytes.len()))?;
         self.sync()
     }
+}
+
+fn read_header(file: &dyn File, path: &Path) -> Result<StoreHeader, StoreFault> {
+    let mut bytes = [0; STORE_HEADER_BYTES];
+    let read = file.read_at(&mut bytes, 0);
+    let read = read.map_err(|e| StoreFault::Io(IoError::at("read", path)(e)))?;
+    StoreHeader::decode(bytes.get(..read).unwrap_or_default()).map_err(|fault| match fault {
+        HeaderFault::Unreadable => StoreFault::Header,
+        HeaderFault::Newer(found) => StoreFault::Newer(found),
+    })
 }

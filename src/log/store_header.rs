@@ -25,7 +25,7 @@ use super::seed::Seed;
 /// The length of both copies, and so the position of the first frame.
 pub(crate) const STORE_HEADER_BYTES: usize = 2 * COPY_BYTES;
 /// The newest format that this release reads, and the one that it writes.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"VARVESTO";
 const COPY_BYTES: usize = 64;
 const CRC_AT: usize = 60;

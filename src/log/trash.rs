@@ -36,18 +36,21 @@ pub(crate) fn discard(
 /// Removes what an interrupted removal or creation left.
 pub(crate) fn empty(disk: &dyn Disk, trash: &Path) -> Result<(), IoError> {
     for name in disk.list(trash).map_err(IoError::at("list", trash))? {
-        let path = trash.join(name);
-        if let Ok(inner) = disk.list(&path) {
-            for name in inner {
-                let file = path.join(name);
-                disk.remove(&file).map_err(IoError::at("remove", &file))?;
-            }
-            disk.remove_directory(&path).map_err(IoError::at("remove", &path))?;
-        } else {
-            disk.remove(&path).map_err(IoError::at("remove", &path))?;
-        }
+        remove_all(disk, &trash.join(name))?;
     }
     Ok(())
+}
+
+/// Removes a file, or a directory with the files in it.
+pub(crate) fn remove_all(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
+    let Ok(inner) = disk.list(path) else {
+        return disk.remove(path).map_err(IoError::at("remove", path));
+    };
+    for name in inner {
+        let file = path.join(name);
+        disk.remove(&file).map_err(IoError::at("remove", &file))?;
+    }
+    disk.remove_directory(path).map_err(IoError::at("remove", path))
 }
 
 /// A name that files of several logs do not share: that of the directory and of the file.

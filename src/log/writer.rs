@@ -159,7 +159,9 @@ impl Writer {
         if let Tail::Active(active) = &mut self.tail
             && self.durable < self.written
         {
+            let began = Instant::now();
             active.files.store.sync()?;
+            log.engine().sync_latency.note(began.elapsed());
             active.mark.durable_end = self.written;
             self.durable = self.written;
             log.made_durable(active.mark, self.unsynced_bytes);
@@ -182,7 +184,7 @@ impl Writer {
         let Tail::Active(mut active) = std::mem::replace(&mut self.tail, Tail::Nowhere) else {
             return Ok(());
         };
-        self.next_capacity = active.next_capacity(log.settings());
+        self.next_capacity = active.next_capacity(&log.settings());
         match active.files.store.seal(&active.footer()) {
             Err(error) if error.is_no_space() => {
                 active.undo_write()?;
@@ -191,6 +193,7 @@ impl Writer {
             }
             other => other?,
         }
+        active.tell_facts();
         // The index is a cache; if the flushers are busy its sync is left to the kernel.
         log.engine().queue_if_calm(Job::SyncIndex(active.segment));
         log.queue_checkpoint();
@@ -208,6 +211,12 @@ impl Writer {
             other => other,
         };
         true
+    }
+
+    /// The log is deleted: lets go of its files for good.
+    pub(crate) fn leave(&mut self) {
+        self.tail = Tail::Nowhere;
+        self.spare = Frames::default();
     }
 
     /// The log ends here: what waits is told that its fate is unknown.
@@ -252,7 +261,7 @@ impl Writer {
     fn place_for(&mut self, log: &Arc<Log>, spans: &[Span]) -> Result<usize, Fault> {
         self.wake()?;
         if let Tail::Active(active) = &self.tail {
-            let count = active.fitting(spans);
+            let count = active.fitting(spans, log.settings().segment_bytes_max);
             if count > 0 {
                 return Ok(count);
             }
@@ -260,7 +269,7 @@ impl Writer {
         }
         self.begin_segment(log)?;
         match &self.tail {
-            Tail::Active(active) => Ok(active.fitting(spans)),
+            Tail::Active(active) => Ok(active.fitting(spans, log.settings().segment_bytes_max)),
             Tail::Nowhere | Tail::Resting(_) => Ok(0),
         }
     }
@@ -314,7 +323,7 @@ impl Writer {
 
     fn begin_segment(&mut self, log: &Log) -> Result<(), Fault> {
         let capacity = match self.next_capacity {
-            0 => first_capacity(log.settings()),
+            0 => first_capacity(&log.settings()),
             capacity => capacity.min(log.settings().segment_bytes_max),
         };
         match log.begin_segment(capacity, self.written) {
@@ -334,7 +343,7 @@ impl Writer {
             && active.fills_soon()
         {
             active.prepare_asked = true;
-            let capacity = active.next_capacity(log.settings());
+            let capacity = active.next_capacity(&log.settings());
             log.engine().queue_if_calm(Job::Prepare(Arc::clone(log), capacity));
         }
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {

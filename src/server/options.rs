@@ -22,6 +22,8 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Whether a read outside the log answers the numeric status 404 instead of `OUT_OF_RANGE`.
     pub legacy_404: bool,
+    /// Whether a batch for a log that is not there makes it, if its producer may append to it.
+    pub creates_logs: bool,
     /// Threads that own connections. Half as many as processors, 1 to 16, so that what the
     /// connections bring in is worked on beside them; with two processors a second such thread
     /// costs each call a change of threads and brings nothing.
@@ -68,6 +70,7 @@ impl ServerOptions {
             policy,
             limits: Limits::default(),
             legacy_404: false,
+            creates_logs: false,
             poll_threads: default_poll_threads(),
             read_threads: 2,
             keepalive: Duration::from_secs(30),

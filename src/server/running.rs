@@ -21,7 +21,7 @@ use crate::service::guard::Guard;
 use crate::service::identity::Authentication;
 use crate::service::status::Statuses;
 use crate::service::wait::wait_until;
-use crate::service::{health, log_v1, readers_v1, reflection, varve_v1};
+use crate::service::{admin, health, log_v1, readers_v1, reflection, varve_v1};
 use crate::tls::Credentials;
 
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
@@ -85,6 +85,7 @@ impl Server {
             options.limits.clone(),
             options.read_threads,
             statuses,
+            options.creates_logs,
         )?);
         let mut core = core(&options, &backend)?;
         let for_transport =
@@ -135,6 +136,7 @@ impl Server {
             let _ended = wait_until(&mut ended, Instant::now() + CANCELLED);
         }
         self.backend.reads.close();
+        self.backend.desk.close();
         let threads_left = self.backend.crew.wait_until(Instant::now() + LEAVING);
         Stopped { calls_cancelled, threads_left }
     }
@@ -168,6 +170,7 @@ fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Serve
         .register_service(log_v1::service(backend))
         .register_service(varve_v1::service(backend))
         .register_service(readers_v1::service(backend))
+        .register_service(admin::service(backend))
         .register_service(health::service(backend))
         .register_service(reflection)
         .register_service(reflection_alpha)

@@ -1,13 +1,16 @@
-//! One log line for each denial, as long as there are not too many of them.
+//! One log line for each change that a caller makes, and for each denial, as long as there are not
+//! too many of those.
 //!
 //! A client that is denied and keeps trying must not fill the disk with it: beyond a number per
 //! second lines are only counted, and the count is told with the next second's first line.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::refusal::Denied;
+use crate::tls::Subject;
 
 /// Lines per second.
 const LINES_MAX: u32 = 20;
@@ -40,6 +43,13 @@ impl Audit {
                 denied.object,
             );
         }
+    }
+}
+
+impl Audit {
+    /// `subject` has changed the log called `log`; `event` says how, and `what` the rest.
+    pub(crate) fn changed(&self, subject: &Subject, event: &str, log: &str, what: &dyn Display) {
+        log::info!("event={event} subject={:?} log={log:?} {what}", subject.as_str());
     }
 }
 

@@ -1,19 +1,24 @@
 //! What the services of one server share.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use grpcio::{RpcContext, RpcStatus};
 
 use super::audit::Audit;
 use super::caller::Caller;
 use super::crew::Crew;
-use super::guard::Guard;
+use super::guard::{Guard, Permit, Produce};
 use super::limits::{Limits, Occupancy, StreamSlot};
 use super::rates::Rates;
 use super::reads::Reads;
 use super::refusal::{OverLimit, Refusal};
 use super::status::Statuses;
+
+/// Threads that change files for callers: one may be busy for long.
+const ADMIN_THREADS: usize = 2;
 
 /// The guard and the means that handlers work with. All calls may run concurrently.
 #[derive(Debug)]
@@ -22,24 +27,43 @@ pub(crate) struct Backend {
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) rates: Rates,
     pub(crate) reads: Reads,
+    /// Those who change files for callers, which may take long.
+    pub(crate) desk: Reads,
+    /// Whether a batch for a log that is not there makes it.
+    pub(crate) creates_logs: bool,
+    pub(crate) started_at: SystemTime,
     pub(crate) crew: Arc<Crew>,
     statuses: Statuses,
     audit: Audit,
 }
 
 impl Backend {
-    /// Starts the reading threads.
+    /// Starts the threads for unary calls.
     pub(crate) fn start(
         guard: Arc<Guard>,
         limits: Limits,
         read_threads: usize,
         statuses: Statuses,
+        creates_logs: bool,
     ) -> io::Result<Self> {
-        let reads = Reads::start(read_threads, limits.queued_reads_max)?;
+        let reads = Reads::start("read", read_threads, limits.queued_reads_max)?;
+        let desk = Reads::start("admin", ADMIN_THREADS, limits.queued_reads_max)?;
+        let started_at = SystemTime::now();
         let rates = Rates::new(&limits);
         let occupancy = Arc::new(Occupancy::new(limits));
         let (crew, audit) = (Arc::default(), Audit::new());
-        Ok(Self { guard, occupancy, rates, reads, crew, statuses, audit })
+        Ok(Self {
+            guard,
+            occupancy,
+            rates,
+            reads,
+            desk,
+            creates_logs,
+            started_at,
+            crew,
+            statuses,
+            audit,
+        })
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -53,6 +77,29 @@ impl Backend {
         ctx: &RpcContext<'_>,
     ) -> Result<StreamSlot, OverLimit> {
         self.occupancy.stream(caller.subject(), ctx.peer())
+    }
+
+    /// The right to append to the log called `name`, which is made now if the server does that.
+    /// Blocks on the disk then.
+    pub(crate) fn permit_to_produce(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Permit<Produce>, Refusal> {
+        if !self.creates_logs {
+            return self.guard.permit(caller, name);
+        }
+        let (permit, is_new) = self.guard.permit_or_create(caller, name)?;
+        if is_new {
+            let what = format!("id={} by=produce", permit.log_id());
+            self.changed(caller, "log_created", name, &what);
+        }
+        Ok(permit)
+    }
+
+    /// Notes what `caller` has changed.
+    pub(crate) fn changed(&self, caller: &Caller, event: &str, log: &str, what: &dyn Display) {
+        self.audit.changed(caller.subject(), event, log, what);
     }
 
     /// What the client is told; a denial is told to the operator as well.

@@ -3,12 +3,16 @@
 //! The set of logs is private to the guard, so whoever wants one needs a [`Permit`], and each kind
 //! of permit can only do what its action stands for. Forgetting to ask does not compile.
 
+mod administer;
+mod readers;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use grpcio::RpcContext;
 
+pub(crate) use self::readers::{ReaderScope, ReaderStanding};
 use super::caller::Caller;
 use super::identity::{Authentication, Unidentified};
 use super::methods::{self, Need};
@@ -16,8 +20,7 @@ use super::refusal::{Denied, Refusal};
 use super::session::{Session, Sessions};
 use crate::acl::{Action, Policy};
 use crate::log::{
-    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, ReadError, Reader,
-    ReaderAction, ReaderError, ReaderName, ReaderOrder,
+    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, ReadError,
 };
 use crate::tls::Moment;
 
@@ -52,6 +55,14 @@ pub(crate) enum Produce {}
 #[derive(Debug)]
 pub(crate) enum Consume {}
 
+/// Changing and looking after a log.
+#[derive(Debug)]
+pub(crate) enum Administer {}
+
+impl Act for Administer {
+    const ACTION: Action = Action::Admin;
+}
+
 impl Act for Produce {
     const ACTION: Action = Action::Produce;
 }
@@ -65,26 +76,6 @@ impl Act for Consume {
 pub(crate) struct Permit<A> {
     log: Arc<Log>,
     action: PhantomData<fn() -> A>,
-}
-
-/// Whose readers someone may touch: their own, or also others'.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim {
-    subject: String,
-    any_owner: bool,
-}
-
-impl Claim {
-    /// Whether `reader` is there for the one who asks.
-    fn covers(&self, reader: &Reader) -> bool {
-        self.any_owner || reader.owner == self.subject
-    }
-
-    /// Asks for `action` on the reader called `name`.
-    pub(crate) fn order(self, name: ReaderName, action: ReaderAction) -> ReaderOrder {
-        let Self { subject, any_owner } = self;
-        ReaderOrder { name, subject, any_owner, action }
-    }
 }
 
 impl Guard {
@@ -124,13 +115,6 @@ impl Guard {
         }
         let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog { name: name.to_owned() })?;
         Ok(Permit { log, action: PhantomData })
-    }
-
-    /// What `caller` may do to the readers of the log that `permit` is for.
-    pub(crate) fn claim(&self, caller: &Caller, permit: &Permit<Consume>) -> Claim {
-        let subject = caller.subject().as_str();
-        let any_owner = caller.policy().permits(subject, Action::Admin, permit.log_name());
-        Claim { subject: subject.to_owned(), any_owner }
     }
 
     /// Enters an open stream for `permit`, to be asked again while it lasts.
@@ -178,11 +162,21 @@ impl<A> Permit<A> {
     pub(crate) fn log_name(&self) -> &str {
         self.log.name()
     }
+
+    /// What tells it from another of the same name.
+    pub(crate) fn log_id(&self) -> LogId {
+        self.log.id()
+    }
 }
 
 impl Permit<Produce> {
     pub(crate) fn append(&self, batch: Append<'_>) -> Result<Pending, AppendError> {
         self.log.append_batch(batch)
+    }
+
+    /// The largest record that the log takes, in bytes, if it has a limit of its own.
+    pub(crate) fn record_bytes_max(&self) -> Option<u32> {
+        self.log.settings().record_bytes_max
     }
 
     /// Resolves when all below `end`, which an append met as the log's end, is durable or lost.
@@ -206,11 +200,6 @@ impl Permit<Consume> {
         self.log.bounds()
     }
 
-    /// What tells the log from an earlier one of the same name.
-    pub(crate) fn log_id(&self) -> LogId {
-        self.log.id()
-    }
-
     /// The time by the clock that append times come from, in microseconds since the Unix epoch.
     pub(crate) fn now_us(&self) -> u64 {
         self.log.now_us()
@@ -224,39 +213,6 @@ impl Permit<Consume> {
     /// The first record at or after a time. Blocks on the disk.
     pub(crate) fn offset_at_time(&self, time_us: u64) -> Result<Offset, ReadError> {
         self.log.offset_at_time(time_us)
-    }
-
-    /// The reader called `name`; another's is not there. Blocks on the disk.
-    pub(crate) fn reader(
-        &self,
-        claim: &Claim,
-        name: &ReaderName,
-    ) -> Result<Option<Reader>, ReaderError> {
-        Ok(self.log.reader(name)?.filter(|reader| claim.covers(reader)))
-    }
-
-    /// The readers, without others'. Blocks on the disk.
-    pub(crate) fn readers(&self, claim: &Claim) -> Result<Vec<Reader>, ReaderError> {
-        let mut readers = self.log.readers()?;
-        readers.retain(|reader| claim.covers(reader));
-        Ok(readers)
-    }
-
-    /// Does what several ask, each with their own claim. Blocks on the disk.
-    pub(crate) fn change_readers(
-        &self,
-        orders: &[ReaderOrder],
-    ) -> Vec<Result<Reader, ReaderError>> {
-        self.log.change_readers(orders)
-    }
-
-    pub(crate) fn lag_records(&self, reader: &Reader) -> u64 {
-        self.log.lag_records(reader.offset)
-    }
-
-    /// Blocks on the disk.
-    pub(crate) fn lag_us(&self, reader: &Reader) -> Result<u64, ReadError> {
-        self.log.lag_us(reader.offset)
     }
 
     /// Blocks on the disk.

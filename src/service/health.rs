@@ -172,7 +172,7 @@ impl Part {
         }
         methods::need(format!("/{name}").as_bytes()).map(|need| match need {
             Need::Permission(Action::Produce) => Self::Appending,
-            Need::Permission(_) | Need::Identity => Self::Other,
+            Need::Permission(_) | Need::Everywhere(_) | Need::Identity => Self::Other,
         })
     }
 }

@@ -68,6 +68,14 @@ impl From<&Unidentified> for RpcStatus {
 }
 
 impl Authentication {
+    /// How connections are encrypted.
+    pub(crate) fn transport_security(&self) -> &'static str {
+        match self {
+            Self::Certificate => "TLS",
+            Self::Everyone(_) => "none",
+        }
+    }
+
     /// Says who is behind `connection` at the time `now`. Anything unclear is nobody.
     pub(crate) fn identify(
         &self,

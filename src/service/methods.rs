@@ -10,6 +10,8 @@ use crate::acl::Action;
 pub(crate) enum Need {
     /// A rule that allows this action on the log in question.
     Permission(Action),
+    /// A rule that allows this action on `*`.
+    Everywhere(Action),
     /// A valid certificate, whoever it names.
     Identity,
 }
@@ -26,13 +28,20 @@ pub(crate) const COMMIT_READER: &str = "/varve.v1.Readers/CommitReader";
 pub(crate) const GET_READER: &str = "/varve.v1.Readers/GetReader";
 pub(crate) const LIST_READERS: &str = "/varve.v1.Readers/ListReaders";
 pub(crate) const DELETE_READER: &str = "/varve.v1.Readers/DeleteReader";
+pub(crate) const CREATE_LOG: &str = "/varve.v1.Admin/CreateLog";
+pub(crate) const UPDATE_LOG: &str = "/varve.v1.Admin/UpdateLog";
+pub(crate) const DELETE_LOG: &str = "/varve.v1.Admin/DeleteLog";
+pub(crate) const LIST_LOGS: &str = "/varve.v1.Admin/ListLogs";
+pub(crate) const DESCRIBE_LOG: &str = "/varve.v1.Admin/DescribeLog";
+pub(crate) const TRIM: &str = "/varve.v1.Admin/Trim";
+pub(crate) const GET_SERVER_INFO: &str = "/varve.v1.Admin/GetServerInfo";
 pub(crate) const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 pub(crate) const REFLECT_ALPHA: &str =
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 16] = [
+const METHODS: [(&str, Need); 23] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
@@ -45,6 +54,14 @@ const METHODS: [(&str, Need); 16] = [
     (GET_READER, Need::Permission(Action::Consume)),
     (LIST_READERS, Need::Permission(Action::Consume)),
     (DELETE_READER, Need::Permission(Action::Consume)),
+    (CREATE_LOG, Need::Permission(Action::Admin)),
+    (UPDATE_LOG, Need::Permission(Action::Admin)),
+    (DELETE_LOG, Need::Permission(Action::Admin)),
+    // It shows the logs on which the caller may do anything.
+    (LIST_LOGS, Need::Identity),
+    (DESCRIBE_LOG, Need::Permission(Action::Admin)),
+    (TRIM, Need::Permission(Action::Admin)),
+    (GET_SERVER_INFO, Need::Everywhere(Action::Admin)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),
     (REFLECT, Need::Identity),

@@ -9,8 +9,9 @@
 //! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
 //! `crew`, `reads`, `inbox`, `outbox` (means), `backend` (what the services share), `ending`,
 //! `producing` and `consuming` (what interfaces have in common), then the services `log_v1`,
-//! `varve_v1`, `readers_v1`, `health` and `reflection`.
+//! `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`.
 
+pub(crate) mod admin;
 mod audit;
 pub(crate) mod backend;
 mod bucket;

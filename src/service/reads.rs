@@ -1,4 +1,5 @@
-//! The threads that read records for unary calls, because a poll thread must not wait for a disk.
+//! The threads that work on files for unary calls, because a poll thread must not wait for a disk:
+//! some read records, others do what administrators ask for.
 //!
 //! Their queue is bounded: a read that finds it full is refused at once.
 
@@ -28,14 +29,14 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Starts `threads` threads with a queue of `queued_max` reads.
-    pub(crate) fn start(threads: usize, queued_max: usize) -> io::Result<Self> {
+    /// Starts `threads` threads, called `role` and a number, with a queue of `queued_max` reads.
+    pub(crate) fn start(role: &str, threads: usize, queued_max: usize) -> io::Result<Self> {
         let (queue, queued) = bounded(queued_max);
         let reads = Self { queue: Mutex::new(Some(queue)), threads: Mutex::default(), queued_max };
         for number in 0..threads {
             let queued = queued.clone();
             let thread = thread::Builder::new()
-                .name(format!("read-{number}"))
+                .name(format!("{role}-{number}"))
                 .spawn(move || serve(&queued))?;
             reads.threads.lock().push(thread);
         }
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_at_once_and_a_close_serves_the_rest() {
-        let reads = Reads::start(1, 1).unwrap();
+        let reads = Reads::start("read", 1, 1).unwrap();
         let (began, has_begun) = bounded(8);
         let (release, go_on) = bounded(0);
         let (answer, answers) = bounded(8);

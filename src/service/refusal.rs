@@ -9,7 +9,8 @@ use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
 use crate::log::{
-    AckError, AppendError, Bounds, LogId, NameError, Offset, ReadError, ReaderError, Stopped,
+    AckError, AppendError, Bounds, DeleteError, IoError, LogId, NameError, Offset, ReadError,
+    ReaderError, SettingError, Stopped, TrimError,
 };
 use crate::tls::Subject;
 
@@ -34,6 +35,15 @@ pub(crate) enum Refusal {
     Append(#[from] AppendError),
     #[error(transparent)]
     Ack(#[from] AckError),
+    #[error("log {name} exists already")]
+    LogExists { name: String },
+    #[error(transparent)]
+    Delete(DeleteError),
+    #[error(transparent)]
+    Trim(TrimError),
+    /// Files could not be changed; the call is as if it had not been.
+    #[error("the server could not change its files")]
+    Files(#[source] IoError),
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// Any other fault of a reader than an offset out of range.
@@ -84,6 +94,16 @@ pub(crate) enum BadRequest {
     NoLog,
     #[error("{field} is no name of a reader: {fault}")]
     NotAReaderName { field: &'static str, fault: NameError },
+    #[error(transparent)]
+    LogName(#[from] NameError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error("{name:?} is no setting")]
+    NoSetting { place: usize, name: String },
+    #[error("{name} is both set and reset")]
+    SetAndReset { name: &'static str },
+    #[error("{field} must be set")]
+    Missing { field: &'static str },
     #[error("the stream is about log {first}, and the request names log {other:?}")]
     OtherLog { first: String, other: String },
 }
@@ -162,6 +182,7 @@ pub(crate) enum Limited {
     QueuedReads,
     /// Threads that the system would give.
     Threads,
+    Logs,
 }
 
 impl Limited {
@@ -174,6 +195,7 @@ impl Limited {
             Self::Calls => "calls_max",
             Self::QueuedReads => "queued_reads_max",
             Self::Threads => "threads_max",
+            Self::Logs => "logs_max",
         }
     }
 }
@@ -188,6 +210,7 @@ impl fmt::Display for Limited {
             Self::Calls => "unanswered calls",
             Self::QueuedReads => "queued reads",
             Self::Threads => "threads",
+            Self::Logs => "logs",
         })
     }
 }

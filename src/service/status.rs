@@ -3,6 +3,8 @@
 //! Each answer has a reason that never changes its meaning, and the values that its message names.
 //! Nothing here shows a path: those are for operators.
 
+mod administration;
+
 use std::time::Duration;
 
 use grpcio::{RpcStatus, RpcStatusCode};
@@ -52,6 +54,13 @@ impl Statuses {
             Refusal::OverRate(over) => over_rate(*over),
             Refusal::Append(error) => append(error),
             Refusal::Ack(error) => ack(*error),
+            Refusal::LogExists { name } => {
+                Answer::new(RpcStatusCode::ALREADY_EXISTS, "LOG_EXISTS", refusal.to_string())
+                    .with("log", name)
+            }
+            Refusal::Delete(error) => administration::delete(error),
+            Refusal::Trim(error) => administration::trim(error),
+            Refusal::Files(error) => administration::files(error),
             Refusal::OutOfRange(range) => self.out_of_range(*range),
             Refusal::Reader(error) => self.reader(error),
             Refusal::Read(error) => self.read(error),
@@ -61,6 +70,7 @@ impl Statuses {
             }
             Refusal::Stopped(Stopped::Closed) | Refusal::Stopping => stopping(),
             Refusal::Stopped(Stopped::Failed) => storage_failed(),
+            Refusal::Stopped(Stopped::Deleted) => deleted(),
             Refusal::CertificateExpired => Answer::new(
                 RpcStatusCode::UNAUTHENTICATED,
                 "CERTIFICATE_EXPIRED",
@@ -124,6 +134,7 @@ impl Statuses {
                 .with("outcome", "unknown")
                 .retry_after(SLOT_DELAY),
             ReaderError::Closed => stopping(),
+            ReaderError::Deleted => deleted(),
         }
     }
 
@@ -142,6 +153,7 @@ impl Statuses {
                     None => answer,
                 }
             }
+            ReadError::Deleted => deleted(),
             ReadError::Io(io) => read_io(io),
         }
     }
@@ -182,6 +194,11 @@ fn bad_request(bad: &BadRequest) -> Answer {
             answer("READER_NAME_INVALID").with("field", field)
         }
         BadRequest::NoLog => answer("LOG_NOT_NAMED").with("field", "log"),
+        BadRequest::LogName(_)
+        | BadRequest::Setting(_)
+        | BadRequest::NoSetting { .. }
+        | BadRequest::SetAndReset { .. }
+        | BadRequest::Missing { .. } => administration::bad_request(bad),
         BadRequest::OtherLog { .. } => answer("LOG_CHANGED").with("field", "log"),
     }
 }
@@ -240,6 +257,7 @@ fn append(error: &AppendError) -> Answer {
         }
         AppendError::Failed => storage_failed().with("outcome", "not attempted"),
         AppendError::Closed => stopping(),
+        AppendError::Deleted => deleted(),
     }
 }
 
@@ -286,6 +304,10 @@ fn ack(error: AckError) -> Answer {
 fn stopping() -> Answer {
     let message = Refusal::Stopping.to_string();
     Answer::new(RpcStatusCode::UNAVAILABLE, "STOPPING", message).retry_after(SLOT_DELAY)
+}
+
+fn deleted() -> Answer {
+    Answer::new(RpcStatusCode::NOT_FOUND, "LOG_DELETED", "the log was deleted".to_owned())
 }
 
 fn storage_failed() -> Answer {
@@ -464,6 +486,9 @@ mod tests {
             (AppendError::Damaged.into(), RpcStatusCode::FAILED_PRECONDITION, "LOG_DAMAGED"),
             (AppendError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (AppendError::Closed.into(), RpcStatusCode::UNAVAILABLE, "STOPPING"),
+            (AppendError::Deleted.into(), RpcStatusCode::NOT_FOUND, "LOG_DELETED"),
+            (ReadError::Deleted.into(), RpcStatusCode::NOT_FOUND, "LOG_DELETED"),
+            (Stopped::Deleted.into(), RpcStatusCode::NOT_FOUND, "LOG_DELETED"),
             (AckError::NoSpace.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
             (AckError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (
@@ -485,6 +510,9 @@ mod tests {
             (Refusal::CertificateExpired, RpcStatusCode::UNAUTHENTICATED, "CERTIFICATE_EXPIRED"),
             (Refusal::NotAdmitted, RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED"),
         ]
+        .into_iter()
+        .chain(administration::tests::every_refusal())
+        .collect()
     }
 
     fn sequence_refusal(

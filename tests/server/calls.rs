@@ -93,7 +93,7 @@ fn a_read_below_the_start_names_start_and_end() {
     let log = world.logs.get("default").unwrap();
     let value = vec![b'x'; 100_000];
     // Enough for several of the smallest segments that one can have.
-    while log.trim(varve::log::Offset::new(log.bounds().end.get())).unwrap().get() == 0 {
+    while log.trim(varve::log::Offset::new(log.bounds().end.get())).unwrap().start.get() == 0 {
         client.produce_opt(&record(&value), in_time()).unwrap();
     }
     let bounds = log.bounds();

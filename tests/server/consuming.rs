@@ -348,7 +348,7 @@ fn trimmed(world: &World, client: &LogClient) -> (u64, u64) {
         produce(client, &[&value, &value]);
     }
     let log = world.logs.get(LOG).unwrap();
-    let start = log.trim(Offset::new(13)).unwrap().get();
+    let start = log.trim(Offset::new(13)).unwrap().start.get();
     assert!((4..=13).contains(&start), "{start}");
     (start, log.bounds().end.get())
 }
@@ -394,7 +394,7 @@ fn a_trim_under_a_slow_streams_feet_fails_it_or_is_a_gap() {
     let mut skipping = Stream::open(&slow, &skipping(ask()));
     assert_eq!(failing.reply().next_offset > 0, skipping.reply().next_offset > 0);
     let log = world.logs.get(LOG).unwrap();
-    let start = log.trim(Offset::new(14_900)).unwrap().get();
+    let start = log.trim(Offset::new(14_900)).unwrap().start.get();
     let told = failing.failure();
     assert_eq!(
         (&*told.info.reason, told.value("start")),

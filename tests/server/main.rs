@@ -5,6 +5,7 @@
 #![allow(clippy::as_conversions, clippy::print_stdout)]
 
 mod access;
+mod admin;
 mod batches;
 mod calls;
 mod certs;

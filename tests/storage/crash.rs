@@ -41,7 +41,7 @@ impl Witness {
 
     fn trim(&mut self, rig: &Rig, before: Offset) {
         self.trim_asked = self.trim_asked.max(before);
-        if let Ok(start) = rig.log.trim(before) {
+        if let Ok(varve::log::Trimmed { start, .. }) = rig.log.trim(before) {
             self.trim_answered = self.trim_answered.max(start);
         }
     }

@@ -5,7 +5,8 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout
+    clippy::print_stdout,
+    clippy::as_conversions
 )]
 
 mod basics;
@@ -13,10 +14,13 @@ mod casbin;
 mod conditional;
 mod crash;
 mod damage;
+mod deletion;
 mod format;
 mod model;
 mod os;
 mod producers;
 mod readers;
+mod retention;
 mod rig;
+mod settings;
 mod tidy;

@@ -104,7 +104,7 @@ fn run(steps: Vec<Step>) {
             Step::Trim { part } => {
                 let before = model.at(part);
                 match rig.log.trim(before) {
-                    Ok(start) => {
+                    Ok(varve::log::Trimmed { start, .. }) => {
                         assert!(start >= model.start && start <= before.max(model.start));
                         model.start = start;
                     }

@@ -460,14 +460,14 @@ fn r11_a_trim_on_a_full_disk_goes_as_far_as_producers_are_stored() {
     for sequence in 0..20 {
         settle(&rig, 1, sequence);
     }
-    let stored = rig.log.trim(Offset::new(20)).unwrap();
+    let stored = rig.log.trim(Offset::new(20)).unwrap().start;
     assert!(stored > Offset::ZERO);
     let end_then = rig.log.bounds().end;
     for sequence in 20..60 {
         settle(&rig, 1, sequence);
     }
     rig.disk.set_capacity(Some(0));
-    let start = rig.log.trim(rig.log.bounds().end).unwrap();
+    let start = rig.log.trim(rig.log.bounds().end).unwrap().start;
     assert!(start > stored && start <= end_then, "{start}");
     let refused = rig.log.trim(rig.log.bounds().end).unwrap_err();
     assert!(matches!(refused, varve::log::TrimError::Io(_)), "{refused:?}");
@@ -475,7 +475,7 @@ fn r11_a_trim_on_a_full_disk_goes_as_far_as_producers_are_stored() {
     assert!(rig.files("producers.new").is_empty());
     rig.disk.set_capacity(None);
     let end = rig.log.bounds().end;
-    assert_eq!(rig.log.trim(end).unwrap(), end);
+    assert_eq!(rig.log.trim(end).unwrap().start, end);
     let rig = rig.killed();
     assert!((0..60).all(|sequence| settle(&rig, 1, sequence).1));
 }
@@ -486,7 +486,7 @@ fn r6_a_damaged_file_of_producers_costs_the_trimmed_batches_alone_and_strict_ref
     for sequence in 0..40 {
         settle(&rig, 1, sequence);
     }
-    let start = rig.log.trim(Offset::new(40)).unwrap();
+    let start = rig.log.trim(Offset::new(40)).unwrap().start;
     let held = rig.read_all();
     assert!(start > Offset::ZERO && held.len() < 40);
     rig.logs.close().unwrap();

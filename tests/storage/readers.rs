@@ -106,7 +106,7 @@ fn a_reader_stands_within_the_log_and_goes_back_only_by_force() {
     assert_eq!(run(&rig, to("a", 18)), Err(ahead));
     assert_eq!(offset(run(&rig, forced("a", 3))), Ok(3));
     assert_eq!(offset(run(&rig, to("a", 3))), Ok(3));
-    let start = rig.log.trim(Offset::new(17)).unwrap();
+    let start = rig.log.trim(Offset::new(17)).unwrap().start;
     assert_eq!(start, Offset::new(15));
     let (offset_3, below) = (Offset::new(3), Offset::new(start.get() - 1));
     for (order, offset) in [(to("a", 3), offset_3), (forced("a", below.get()), below)] {

@@ -89,7 +89,10 @@ fn storage_and_the_access_list_know_nothing_of_the_wire() {
 
 /// The floors of `src/log`, lowest first, as its `mod.rs` lists them.
 const FLOORS: [&[&str]; 6] = [
-    &["offset", "producer", "error", "codec", "width", "names", "settings"],
+    &[
+        "offset", "producer", "error", "codec", "width", "names", "clock", "settings", "latency",
+        "pace",
+    ],
     &["disk", "seed", "frame", "store_header", "footer"],
     &["store", "scan", "index", "watermark", "group"],
     &[
@@ -101,9 +104,14 @@ const FLOORS: [&[&str]; 6] = [
         "intake",
         "active",
         "checkpoint",
+        "lines",
         "meta",
+        "age",
         "readers",
         "trash",
+        "archive",
+        "archived",
+        "retention",
     ],
     &["recovery"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs"],

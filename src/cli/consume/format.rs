@@ -13,7 +13,7 @@ use crate::proto::record::{Header, Record};
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// Its bytes and a newline
     Lines,
     /// Its bytes
@@ -88,7 +88,7 @@ impl std::fmt::Display for Gap {
 
 impl Format {
     /// Writes one record.
-    pub(super) fn write(
+    pub(in crate::cli) fn write(
         self,
         out: &mut impl Write,
         offset: u64,

@@ -6,7 +6,7 @@
 mod begin;
 mod commit;
 mod copy;
-mod format;
+pub(super) mod format;
 mod receive;
 
 use std::io::{self, IsTerminal as _};

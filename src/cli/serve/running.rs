@@ -39,6 +39,7 @@ impl Running {
         let options = ServerOptions {
             limits: config.limits.clone(),
             legacy_404: config.legacy_404,
+            creates_logs: config.creates_logs,
             poll_threads: config.grpc_threads,
             ..ServerOptions::new(config.listen, access.transport, access.policy)
         };

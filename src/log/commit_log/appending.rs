@@ -11,7 +11,7 @@ use crate::log::engine::Job;
 use crate::log::error::AppendError;
 use crate::log::frame::FrameHeader;
 use crate::log::group::Pending;
-use crate::log::intake::{Calls, Intake};
+use crate::log::intake::{Calls, Intake, Refusal};
 use crate::log::offset::{Durability, Offset};
 use crate::log::producer::Producer;
 use crate::log::width::wide;
@@ -41,7 +41,7 @@ impl Log {
     /// # Errors
     ///
     /// The log is as it was. `TooLarge` is the caller's fault; `Busy` and `NoSpace` pass; after
-    /// `Damaged`, `Failed` and `Closed` only a repair or a restart helps.
+    /// `Damaged`, `Failed` and `Closed` only a repair or a restart helps, after `Deleted` nothing.
     pub fn append(
         self: &Arc<Self>,
         payload: &[u8],
@@ -65,7 +65,7 @@ impl Log {
     /// wait for `settled` first.
     pub fn append_batch(self: &Arc<Self>, batch: Append<'_>) -> Result<Pending, AppendError> {
         let Append { payload, records, durability, expected, producer } = batch;
-        let limit = self.settings.batch_bytes_max;
+        let limit = self.settings.load().batch_bytes_max;
         let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
         let Some(payload_bytes) = payload_bytes else {
             let bytes = wide(payload.len());
@@ -80,9 +80,7 @@ impl Log {
         };
         let now_us = self.engine.clock.now_us();
         let mut intake = self.intake.lock();
-        if let Some(refusal) = intake.refusal {
-            return Err(refusal.into());
-        }
+        self.refuse(&intake)?;
         if let Some(producer) = &producer
             && let Some(original) =
                 intake.producers.find(producer, header.records, header.payload_crc)?
@@ -117,6 +115,18 @@ impl Log {
         };
         calls.into_iter().for_each(|calls| self.call(calls));
         pending
+    }
+
+    fn refuse(&self, intake: &Intake) -> Result<(), AppendError> {
+        match intake.refusal {
+            // If the log stays after all, the batch fits in a moment.
+            Some(Refusal::Leaving) => {
+                let limit = self.engine.options.pending_bytes_max;
+                Err(AppendError::Busy { pending_bytes: intake.pending_bytes, limit })
+            }
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     fn admit(&self, intake: &Intake, frame_bytes: usize) -> Result<(), AppendError> {

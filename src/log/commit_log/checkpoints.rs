@@ -50,12 +50,16 @@ impl Log {
         clean: bool,
         (start, segments): (Offset, &[Arc<Segment>]),
     ) -> Result<(), IoError> {
+        if self.is_gone() {
+            // Another log may be of this name.
+            return Ok(());
+        }
         let census = Census::of(segments.iter().map(|segment| segment.base()));
         if self.intake.lock().producers.is_empty() {
             // They are asked after the mark was taken, so none is below it.
             held.producers = ProducersAt { from: mark.durable_end, in_file: false };
         }
-        let (log_id, producers) = (self.meta.id, held.producers);
+        let (log_id, producers) = (self.id, held.producers);
         let checkpoint = Checkpoint { log_id, clean, start, mark, census, producers };
         if held.file.is_none() {
             held.file = Some(CheckpointFile::create(&*self.engine.disk, &self.directory)?);
@@ -88,6 +92,10 @@ impl Log {
 
     /// Stores the producers, unless all batches below `before` or the durable end are.
     fn save_producers(&self, held: &mut Checkpointer, before: Offset) -> Result<(), IoError> {
+        if self.is_gone() {
+            // Another log may be of this name.
+            return Ok(());
+        }
         let mark = *self.mark.lock();
         if self.intake.lock().producers.is_empty() {
             held.producers = ProducersAt { from: mark.durable_end, in_file: false };
@@ -111,7 +119,7 @@ impl Log {
     fn write_producers(&self, mark: &Mark) -> Result<u64, IoError> {
         let at = (mark.durable_end, mark.position);
         let (disk, directory) = (&*self.engine.disk, &self.directory);
-        let mut file = ProducersFile::begin(disk, directory, self.meta.id, at)?;
+        let mut file = ProducersFile::begin(disk, directory, self.id, at)?;
         let mut after = None;
         loop {
             // A few at a time: appends wait for this lock.

@@ -3,18 +3,23 @@
 //! Appends fill the intake in memory; the flusher's writer moves it to the active segment and
 //! syncs; the watermark then lets consumers read and acknowledgements leave.
 //!
-//! Lock order: `writer`, `prepared`, `checkpoint`, `intake`, `mark`. Only `writer`, `prepared` and
-//! `checkpoint` are held across file operations, and no append or read takes them: a slow disk
+//! Lock order: `drops`, `meta`, `writer`, `prepared`, `checkpoint`, `intake`, `mark`. Only those
+//! before `intake` are held across file operations, and no append or read takes them: a slow disk
 //! delays acknowledgements, not readers. Nobody is woken under `intake`, since a woken task may
 //! append. The locks of `readers` stand alone.
 //!
 //! Here and in `appending` is what users of a log call; the other files hold what its keepers do.
 
 mod appending;
+mod archiving;
 mod checkpoints;
+mod deletion;
+mod describe;
 mod readers;
+mod retain;
 mod times;
 mod trim;
+mod update;
 mod upkeep;
 mod writing;
 
@@ -27,14 +32,19 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 pub use self::appending::Append;
+use self::archiving::Archiving;
 use self::checkpoints::Checkpointer;
+pub use self::describe::{Description, Summary};
+pub use self::trim::Trimmed;
 use crate::log::checkpoint::Mark;
 use crate::log::chunk::Chunk;
 use crate::log::engine::Engine;
 use crate::log::error::ReadError;
 use crate::log::intake::{Intake, Refusal};
 use crate::log::meta::Meta;
+use crate::log::names::LogName;
 use crate::log::offset::{Bounds, LogId, Offset};
+use crate::log::pace::{Pace, Taken};
 use crate::log::prepared::Prepared;
 use crate::log::readers::Readers;
 use crate::log::recovery::Recovered;
@@ -46,9 +56,14 @@ use crate::log::writer::Writer;
 /// A named log. All calls may run concurrently.
 pub struct Log {
     engine: Arc<Engine>,
-    meta: Meta,
+    id: LogId,
+    name: LogName,
     directory: PathBuf,
-    settings: LogSettings,
+    /// Held while segments are dropped, so that one does it at a time.
+    drops: Mutex<()>,
+    /// Held while the settings change.
+    meta: Mutex<Meta>,
+    settings: ArcSwap<LogSettings>,
     intake: Mutex<Intake>,
     writer: Mutex<Writer>,
     prepared: Mutex<Option<Prepared>>,
@@ -61,6 +76,15 @@ pub struct Log {
     readers: Readers,
     checkpoint_queued: AtomicBool,
     roll_queued: AtomicBool,
+    retain_queued: AtomicBool,
+    /// Set for good or for a moment when the log is about to be closed or deleted, so that what
+    /// takes long stops.
+    is_leaving: AtomicBool,
+    is_gone: AtomicBool,
+    archiving: Mutex<Archiving>,
+    /// Bytes of frames made durable since the log was opened.
+    durable_bytes: AtomicU64,
+    pace: Mutex<Pace>,
     damaged: bool,
 }
 
@@ -73,11 +97,19 @@ impl Log {
     ) -> Self {
         let end = found.mark.durable_end;
         let refusal = found.damaged.then_some(Refusal::Damaged);
+        let resting = found.resting.as_ref().map(|resting| resting.segment.base());
+        for segment in found.segments.iter().filter(|segment| Some(segment.base()) != resting) {
+            segment.sealed(None);
+        }
+        let taken = Taken { at: engine.clock.running(), records: end.get(), bytes: 0 };
         Self {
             readers: Readers::new(&engine.disk, directory, meta.id),
-            settings: meta.overrides.over(&engine.options.defaults),
+            settings: ArcSwap::from_pointee(meta.overrides.over(&engine.options.defaults)),
             engine: Arc::clone(engine),
-            meta,
+            id: meta.id,
+            name: meta.name.clone(),
+            drops: Mutex::default(),
+            meta: Mutex::new(meta),
             directory: directory.to_owned(),
             intake: Mutex::new(Intake::new(end, found.mark.last_time_us, found.producers, refusal)),
             writer: Mutex::new(Writer::new(found.resting, end, found.mark.incarnation)),
@@ -93,6 +125,12 @@ impl Log {
             watermark: Arc::new(Watermark::new(end)),
             checkpoint_queued: AtomicBool::new(false),
             roll_queued: AtomicBool::new(false),
+            retain_queued: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            archiving: Mutex::default(),
+            durable_bytes: AtomicU64::new(0),
+            pace: Mutex::new(Pace::new(taken)),
             damaged: found.damaged,
         }
     }
@@ -100,19 +138,19 @@ impl Log {
     /// The log's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.meta.name.as_str()
+        self.name.as_str()
     }
 
     /// What tells this log from an earlier one of the same name.
     #[must_use]
     pub fn id(&self) -> LogId {
-        self.meta.id
+        self.id
     }
 
     /// The settings in force.
     #[must_use]
-    pub fn settings(&self) -> &LogSettings {
-        &self.settings
+    pub fn settings(&self) -> Arc<LogSettings> {
+        self.settings.load_full()
     }
 
     /// Whether acknowledged records in the unsealed tail are damaged, so that the log takes no
@@ -141,7 +179,7 @@ impl Log {
     /// # Errors
     ///
     /// `OutOfRange` at or above the end and below the start; `Damaged` if the record was
-    /// acknowledged and cannot be read any more; `Io` fails this call only.
+    /// acknowledged and cannot be read any more; `Deleted` for good; `Io` fails this call only.
     pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
         self.with_segment(offset, |segment, limit| segment.read(offset, limit, bytes_max))
     }
@@ -153,6 +191,16 @@ impl Log {
 
     /// Has `read` read in the segment that holds `offset`, below the limit that it is given.
     fn with_segment<R>(
+        &self,
+        offset: Offset,
+        read: impl FnOnce(&Segment, Offset) -> Result<R, ReadError>,
+    ) -> Result<R, ReadError> {
+        let outcome = self.with_held_segment(offset, read);
+        // Whatever went wrong with files that are gone, or fine with those still open.
+        if self.is_gone() { Err(ReadError::Deleted) } else { outcome }
+    }
+
+    fn with_held_segment<R>(
         &self,
         offset: Offset,
         read: impl FnOnce(&Segment, Offset) -> Result<R, ReadError>,
@@ -200,6 +248,11 @@ impl Log {
 
     fn has_refused(&self, refusal: Refusal) -> bool {
         self.intake.lock().refusal == Some(refusal)
+    }
+
+    /// Whether it was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
     }
 
     fn start(&self) -> Offset {

@@ -1,5 +1,7 @@
 //! The readers of a log, within its bounds.
 
+use std::collections::BTreeMap;
+
 use super::Log;
 use crate::log::error::{ReadError, ReaderError};
 use crate::log::names::ReaderName;
@@ -12,9 +14,10 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// `Damaged` until the file of the readers is repaired; `Failed`, `NoSpace` and `Closed`.
+    /// `Damaged` until the file of the readers is repaired; `Failed`, `NoSpace`, `Closed` and
+    /// `Deleted`.
     pub fn reader(&self, name: &ReaderName) -> Result<Option<Reader>, ReaderError> {
-        self.readers.look(|readers| readers.get(name).cloned())
+        self.look(|readers| readers.get(name).cloned())
     }
 
     /// All readers, in the order of their names.
@@ -23,7 +26,7 @@ impl Log {
     ///
     /// As [`Log::reader`].
     pub fn readers(&self) -> Result<Vec<Reader>, ReaderError> {
-        self.readers.look(|readers| readers.values().cloned().collect())
+        self.look(|readers| readers.values().cloned().collect())
     }
 
     /// The lowest offset at which a reader stands; `None` if there is no reader.
@@ -32,7 +35,7 @@ impl Log {
     ///
     /// As [`Log::reader`]. Where a reader stands is then not known.
     pub fn readers_lowest(&self) -> Result<Option<Offset>, ReaderError> {
-        self.readers.look(|readers| readers.values().map(|reader| reader.offset).min())
+        self.look(|readers| readers.values().map(|reader| reader.offset).min())
     }
 
     /// How many records a reader at `offset` has yet to read: of those that are held and durable.
@@ -47,7 +50,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// `Io` fails this call only.
+    /// `Io` fails this call only; `Deleted` is for good.
     pub fn lag_us(&self, offset: Offset) -> Result<u64, ReadError> {
         let mut next = offset;
         while next < self.bounds().end {
@@ -61,7 +64,7 @@ impl Log {
                     next = resume;
                 }
                 Err(ReadError::OutOfRange { .. } | ReadError::Damaged { .. }) => break,
-                Err(error @ ReadError::Io(_)) => return Err(error),
+                Err(error @ (ReadError::Io(_) | ReadError::Deleted)) => return Err(error),
             }
         }
         Ok(0)
@@ -74,7 +77,8 @@ impl Log {
     /// # Errors
     ///
     /// `OutOfRange`, `Ahead`, `Owned`, `NotFound`, `TooMany` and `OwnerTooLong` are the order's own
-    /// and change nothing. `NoSpace`, `Failed`, `Damaged` and `Closed` change nothing of any.
+    /// and change nothing. `NoSpace`, `Failed`, `Damaged`, `Closed` and `Deleted` change nothing of
+    /// any.
     /// After `Unknown` nobody can tell which orders are done.
     pub fn change_readers(&self, orders: &[ReaderOrder]) -> Vec<Result<Reader, ReaderError>> {
         let terms = Terms {
@@ -82,6 +86,21 @@ impl Log {
             now_us: self.engine.clock.now_us(),
             readers_max: self.engine.options.readers_per_log_max,
         };
-        self.readers.run(orders, &terms)
+        let outcomes = self.readers.run(orders, &terms).into_iter();
+        outcomes.map(|outcome| outcome.map_err(|error| self.unless_deleted(error))).collect()
+    }
+
+    fn look<R>(
+        &self,
+        look: impl FnOnce(&BTreeMap<ReaderName, Reader>) -> R,
+    ) -> Result<R, ReaderError> {
+        let looked = self.readers.look(look).map_err(|error| self.unless_deleted(error))?;
+        // Those that were loaded outlive the log.
+        if self.is_gone() { Err(ReaderError::Deleted) } else { Ok(looked) }
+    }
+
+    /// A deletion closes the readers.
+    fn unless_deleted(&self, error: ReaderError) -> ReaderError {
+        if self.is_gone() { ReaderError::Deleted } else { error }
     }
 }

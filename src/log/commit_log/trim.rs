@@ -5,29 +5,103 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use crate::log::error::{IoError, TrimError};
+use crate::log::footer::FOOTER_BYTES;
+use crate::log::intake::Refusal;
 use crate::log::offset::Offset;
 use crate::log::segment::Segment;
 use crate::log::trash;
+use crate::log::width::wide;
 use crate::log::writer::Writer;
 
+/// What a trim did, or would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The first offset that the log holds then.
+    pub start: Offset,
+    /// How many segments went.
+    pub segments: usize,
+    /// How many bytes their stores had.
+    pub bytes: u64,
+}
+
 impl Log {
-    /// Drops the segments whose records are all below `before`, and returns the new start. Blocks
-    /// on the disk. The start is durable before a file is removed.
+    /// Drops the segments whose records are all below `before`. Blocks on the disk. The start is
+    /// durable before a file is removed; a segment that is to be archived is so before it goes.
     ///
     /// # Errors
     ///
-    /// `BeyondEnd` and `Unavailable` leave the log as it was. After `Io` the start may have moved;
-    /// what was not removed is removed at the next start.
-    pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Offset, TrimError> {
+    /// `BeyondEnd`, `Unavailable` and `Deleted` leave the log as it was. After `Archive` it begins
+    /// at the segment that could not be archived. After `Io` the start may have moved; what was not
+    /// removed is removed at the next start.
+    pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
+        let _drops = self.drops.lock();
+        self.with_writer(|writer| self.seal_before(writer, before))?;
+        self.drop_before(before)
+    }
+
+    /// What `trim` would do. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As `trim`; nothing was changed.
+    pub fn trim_preview(&self, before: Offset) -> Result<Trimmed, TrimError> {
+        self.admit_trim(before)?;
+        let end = self.watermark.end();
+        let segments = self.segments.load_full();
+        let dropped = segments.iter().take_while(|segment| segment.end() <= before).count();
+        let (old, kept) = segments.split_at(dropped);
+        let start = match old.last() {
+            Some(_) => kept.first().map_or(end, |segment| segment.base()),
+            None => self.start(),
+        };
+        let mut bytes = 0;
+        for segment in old {
+            bytes += match self.active_mark(segment) {
+                // It would be sealed first.
+                Some(mark) => mark.position + wide(FOOTER_BYTES),
+                None => segment.facts()?.store_bytes,
+            };
+        }
+        Ok(Trimmed { start, segments: dropped, bytes })
+    }
+
+    /// Drops the sealed segments below `before`, after what has to be kept of them elsewhere is
+    /// durable there. The caller holds `drops`.
+    pub(super) fn drop_before(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
         let (covered, lack) = self.cover(before)?;
-        let (start, old) =
-            self.with_writer(|writer| self.trim_with(writer, before.min(covered)))?;
-        if let Some(error) = lack.filter(|_| old.is_empty()) {
-            return Err(error.into());
+        let (before, unarchived) = self.archive_before(before.min(covered));
+        let trimmed = self.drop_kept_elsewhere(before)?;
+        match (unarchived, lack.filter(|_| trimmed.segments == 0)) {
+            (Some(error), _) => Err(TrimError::Archive(error)),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(trimmed),
+        }
+    }
+
+    fn drop_kept_elsewhere(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
+        let (start, old) = self.with_writer(|writer| self.trim_with(writer, before))?;
+        let mut bytes = 0;
+        for segment in &old {
+            // What cannot be told of a store that is to go is no reason to keep it.
+            bytes += segment.facts().map_or(0, |facts| facts.store_bytes);
+            segment.retire();
         }
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
-        Ok(start)
+        Ok(Trimmed { start, segments: old.len(), bytes })
+    }
+
+    /// Seals the active segment if all of it is to go.
+    fn seal_before(self: &Arc<Self>, writer: &mut Writer, before: Offset) -> Result<(), TrimError> {
+        self.admit_trim(before)?;
+        if before != writer.written() || before <= self.start() {
+            return Ok(());
+        }
+        match writer.seal(self) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_no_space() => Err(error.into()),
+            Err(error) => Err(self.fatal_trim(writer, error)),
+        }
     }
 
     /// Sees to it that what is known of producers outlives the frames below `before`, and returns
@@ -47,10 +121,12 @@ impl Log {
         if before > end {
             return Err(TrimError::BeyondEnd { before, end });
         }
-        if self.intake.lock().refusal.is_some() {
-            return Err(TrimError::Unavailable);
+        match self.intake.lock().refusal {
+            // It may stay; a real trim waits until that is known.
+            None | Some(Refusal::Leaving) => Ok(end),
+            Some(Refusal::Deleted) => Err(TrimError::Deleted),
+            Some(_) => Err(TrimError::Unavailable),
         }
-        Ok(end)
     }
 
     /// Moves the start, and returns it with the segments that are not the log's any more.
@@ -60,13 +136,6 @@ impl Log {
         before: Offset,
     ) -> Result<(Offset, Vec<Arc<Segment>>), TrimError> {
         let end = self.admit_trim(before)?;
-        if before == writer.written() && before > self.start() {
-            match writer.seal(self) {
-                Ok(()) => {}
-                Err(error) if error.is_no_space() => return Err(error.into()),
-                Err(error) => return Err(self.fatal_trim(writer, error)),
-            }
-        }
         let segments = self.segments.load_full();
         let is_old = |s: &Arc<Segment>| s.end() <= before && !writer.writes_to(s.base());
         let dropped = segments.iter().take_while(|segment| is_old(segment)).count();

@@ -9,6 +9,7 @@ use crate::log::engine::Job;
 use crate::log::error::{IoError, Stopped};
 use crate::log::intake::{Calls, Frames, Refusal, Work};
 use crate::log::prepared::{self, Prepared};
+use crate::log::retention;
 use crate::log::writer::Writer;
 
 /// A log that was not written for this long lets go of its files.
@@ -96,6 +97,7 @@ impl Log {
 
     /// Looks after the log: queues what is due. Called about once a second.
     pub(crate) fn look_after(self: &Arc<Self>) {
+        self.pace.lock().look(self.taken());
         if self.checkpoint_is_due() {
             self.queue_checkpoint();
         }
@@ -109,6 +111,9 @@ impl Log {
         if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {
             self.engine.queue(Job::Roll(Arc::clone(self)));
         }
+        if self.retention_is_due(&writer) && !self.retain_queued.swap(true, Ordering::Relaxed) {
+            self.engine.queue_chore(Job::Retain(Arc::clone(self)));
+        }
     }
 
     pub(crate) fn queue_checkpoint(self: &Arc<Self>) {
@@ -119,6 +124,7 @@ impl Log {
 
     /// Takes no more appends; what was taken is still written.
     pub(crate) fn refuse_appends(&self) {
+        self.is_leaving.store(true, Ordering::Release);
         let _nobody = self.intake.lock().refuse(Refusal::Closed);
     }
 
@@ -126,6 +132,9 @@ impl Log {
     /// refused already and the flushers have ended. Does nothing to a log that failed or is
     /// damaged.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), IoError> {
+        // Whoever changes files is done with them then.
+        let _drops = self.drops.lock();
+        let _meta = self.meta.lock();
         self.readers.close();
         self.with_writer(|writer| self.close_writer(writer))
     }
@@ -158,7 +167,7 @@ impl Log {
 
     fn is_over_age(&self, writer: &Writer) -> bool {
         let (Some(age_max), Some(first_us)) =
-            (self.settings.segment_age_max, writer.active_first_time_us())
+            (retention::roll_age(&self.settings.load()), writer.active_first_time_us())
         else {
             return false;
         };

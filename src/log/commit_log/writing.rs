@@ -1,6 +1,7 @@
 //! What the writer, which holds the `writer` lock, tells the rest of its log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Log;
 use crate::log::active::Active;
@@ -47,6 +48,7 @@ impl Log {
         // that is below it.
         self.intake.lock().made_durable(end, bytes);
         *self.mark.lock() = mark;
+        self.durable_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.watermark.advance(end);
     }
 

@@ -21,6 +21,8 @@ pub use sim::{Op, SimDisk, Tear};
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens an existing file to read and write.
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Opens an existing file to read.
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>>;
     /// Creates a file that must not exist, readable by its owner alone.
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
     /// Creates a directory that must not exist, open to its owner alone; its parent exists.

@@ -29,6 +29,10 @@ impl Disk for OsDisk {
         Ok(Box::new(OsFile(owner_only().open(path)?)))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(OsFile(fs::File::open(path)?)))
+    }
+
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         Ok(Box::new(OsFile(owner_only().create_new(true).open(path)?)))
     }

@@ -122,6 +122,15 @@ impl Readers {
         answers
     }
 
+    /// Has `leave` take the directory away, and changes nothing any more if it did: the path may
+    /// soon be another log's.
+    pub(crate) fn close_with<E>(&self, leave: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let mut journal = self.journal.lock();
+        leave()?;
+        journal.close();
+        Ok(())
+    }
+
     /// Changes nothing any more: the log's directory may soon be another's.
     pub(crate) fn close(&self) {
         self.journal.lock().close();

@@ -138,10 +138,8 @@ fn read_meta(
         let what = what.to_owned();
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     };
-    let meta = Meta { id, name: name.clone(), overrides: LogOverrides::default() };
+    let meta = Meta::new(id, name.clone(), LogOverrides::default());
     log::warn!("event=meta_rebuilt log={name} path={:?}", names::meta(directory));
-    // A leftover of an interrupted write; absent in most cases.
-    let _absent = disk.remove(&directory.join("meta.new"));
     meta.write(disk, directory)?;
     disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
     Ok(meta)

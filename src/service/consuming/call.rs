@@ -71,8 +71,8 @@ fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, 
         return Err(BadRequest::OutOfBounds { field: "max_wait_ms", value, min: 0, max }.into());
     }
     let waits = ask.wait.map(|wait| (Instant::now() + wait, backend.guard.open(&caller, &permit)));
-    let claim = backend.guard.claim(&caller, &permit);
-    Ok((Reading::new(permit, claim, ask)?, waits, slot))
+    let scope = backend.guard.reader_scope(&caller, &permit);
+    Ok((Reading::new(permit, scope, ask)?, waits, slot))
 }
 
 /// The name of the log, where a request must name one.

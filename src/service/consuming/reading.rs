@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, Gap, GapCause, OnGap, Part, Standing, Start};
 use crate::log::{Chunk, Offset, Past, ReadError, ReaderError};
-use crate::service::guard::{Claim, Consume, Permit};
+use crate::service::guard::{Consume, Permit, ReaderScope};
 use crate::service::refusal::{OutOfRange, Refusal};
 
 /// One client's way through a log.
@@ -10,7 +10,7 @@ use crate::service::refusal::{OutOfRange, Refusal};
 pub(super) struct Reading {
     permit: Permit<Consume>,
     /// Whose readers the client may begin at.
-    claim: Claim,
+    scope: ReaderScope,
     ask: Ask,
     /// The offset to read next, once it is known.
     next: Option<Offset>,
@@ -31,14 +31,18 @@ impl Reading {
     /// # Errors
     ///
     /// `LogReplaced` if the log is not the one that was asked for.
-    pub(super) fn new(permit: Permit<Consume>, claim: Claim, ask: Ask) -> Result<Self, Refusal> {
+    pub(super) fn new(
+        permit: Permit<Consume>,
+        scope: ReaderScope,
+        ask: Ask,
+    ) -> Result<Self, Refusal> {
         let actual = permit.log_id();
         if let Some(expected) = ask.log_id.filter(|expected| *expected != actual) {
             let name = permit.log_name().to_owned();
             return Err(Refusal::LogReplaced { name, expected, actual });
         }
         let left = ask.records_max;
-        Ok(Self { permit, claim, ask, next: None, left })
+        Ok(Self { permit, scope, ask, next: None, left })
     }
 
     pub(super) fn ask(&self) -> &Ask {
@@ -103,7 +107,7 @@ impl Reading {
             Start::Earliest => bounds.start,
             Start::Latest => bounds.end,
             Start::Reader(name) => {
-                let reader = self.permit.reader(&self.claim, name)?;
+                let reader = self.permit.reader(&self.scope, name)?;
                 reader.ok_or(ReaderError::NotFound)?.offset
             }
         };

@@ -83,8 +83,8 @@ fn begin<D: Dialect>(
         None => backend.guard.permit(&caller, named(&ask)?)?,
     };
     let session = backend.guard.open(&caller, &permit);
-    let claim = backend.guard.claim(&caller, &permit);
-    let reading = Reading::new(permit, claim, ask)?;
+    let scope = backend.guard.reader_scope(&caller, &permit);
+    let reading = Reading::new(permit, scope, ask)?;
     Ok(Terms { reading, session, found: Instant::now(), said: None, _slot: slot })
 }
 

@@ -27,6 +27,7 @@ impl Dialect for OneRecord {
             durability: Durability::Synced,
             expected: None,
             producer: None,
+            largest_record: ("record.value", value.len()),
         })
     }
 

@@ -2,21 +2,23 @@
 //!
 //! The handler appends on the poll thread, which takes a lock for memory operations only, and parks
 //! the reply; the flusher sends it once the level asked for is reached, which saves a lone caller a
-//! wake-up.
+//! wake-up. If the batch is to make its log first, another thread goes on.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use grpcio::UnarySink;
 
-use super::order::{Appended, Dialect, end_met, named};
+use super::order::{Appended, Dialect, Order, end_met, named};
 use crate::log::{AppendError, Pending};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
-use crate::service::guard::Produce;
+use crate::service::guard::{Permit, Produce};
 use crate::service::limits::CallSlot;
 use crate::service::message::{Reply, Request};
-use crate::service::refusal::Refusal;
+use crate::service::reads::Read;
+use crate::service::refusal::{OverLimit, Refusal};
 
 /// What the reply waits for.
 enum Outcome {
@@ -25,12 +27,80 @@ enum Outcome {
     NotAtEnd(Pending, AppendError),
 }
 
+/// How far a call came on the poll thread.
+enum Begun {
+    Appended(Outcome, CallSlot),
+    /// The log is to be made first, which takes the disk.
+    NoLog(Caller, CallSlot),
+}
+
+/// A call whose log is to be made.
+struct Creating<D> {
+    backend: Arc<Backend>,
+    request: Request,
+    sink: UnarySink<Reply>,
+    caller: Caller,
+    slot: CallSlot,
+    dialect: PhantomData<fn() -> D>,
+}
+
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
     mut request: Request,
     sink: UnarySink<Reply>,
 ) {
-    let begun = begin::<D>(backend, &mut request);
+    match begin::<D>(backend, &mut request) {
+        Ok(Begun::Appended(outcome, slot)) => answer::<D>(backend, sink, Ok((outcome, slot))),
+        Ok(Begun::NoLog(caller, slot)) => {
+            let (own, dialect) = (Arc::clone(backend), PhantomData);
+            let creating = Creating::<D> { backend: own, request, sink, caller, slot, dialect };
+            backend.desk.submit(Box::new(creating));
+        }
+        Err(refusal) => answer::<D>(backend, sink, Err(refusal)),
+    }
+}
+
+fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, Refusal> {
+    let caller = Caller::take()?;
+    let known = D::LOG.map(|log| backend.guard.permit::<Produce>(&caller, log)).transpose()?;
+    let slot = backend.occupancy.call(caller.subject())?;
+    let message = request.bytes();
+    let order = D::order(&message, backend.limits())?;
+    let permit = match known {
+        Some(permit) => permit,
+        None => match backend.guard.permit(&caller, named(&order)?) {
+            Err(Refusal::NoLog { .. }) if backend.creates_logs => {
+                return Ok(Begun::NoLog(caller, slot));
+            }
+            permit => permit?,
+        },
+    };
+    Ok(Begun::Appended(append(backend, &caller, &order, &permit)?, slot))
+}
+
+fn append(
+    backend: &Backend,
+    caller: &Caller,
+    order: &Order<'_>,
+    permit: &Permit<Produce>,
+) -> Result<Outcome, Refusal> {
+    order.check_records(permit)?;
+    backend.rates.take(caller.subject(), order.payload.len())?;
+    match order.append(permit, caller.subject()) {
+        Ok(pending) => Ok(Outcome::Taken(pending)),
+        Err(error) => match end_met(&error) {
+            Some(end) => Ok(Outcome::NotAtEnd(permit.settled(end), error)),
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// Answers once the outcome is known.
+fn answer<D: Dialect>(
+    backend: &Arc<Backend>,
+    sink: UnarySink<Reply>,
+    begun: Result<(Outcome, CallSlot), Refusal>,
+) {
     let backend = Arc::clone(backend);
     detach(async move {
         let outcome = match begun {
@@ -51,28 +121,25 @@ pub(crate) fn handle<D: Dialect>(
     });
 }
 
-fn begin<D: Dialect>(
-    backend: &Backend,
-    request: &mut Request,
-) -> Result<(Outcome, CallSlot), Refusal> {
-    let caller = Caller::take()?;
-    let known = D::LOG.map(|log| backend.guard.permit::<Produce>(&caller, log)).transpose()?;
-    let slot = backend.occupancy.call(caller.subject())?;
-    let message = request.bytes();
-    let order = D::order(&message, backend.limits())?;
-    let permit = match known {
-        Some(permit) => permit,
-        None => backend.guard.permit(&caller, named(&order)?)?,
-    };
-    backend.rates.take(caller.subject(), order.payload.len())?;
-    let outcome = match order.append(&permit, caller.subject()) {
-        Ok(pending) => Outcome::Taken(pending),
-        Err(error) => match end_met(&error) {
-            Some(end) => Outcome::NotAtEnd(permit.settled(end), error),
-            None => return Err(error.into()),
-        },
-    };
-    Ok((outcome, slot))
+impl<D: Dialect> Creating<D> {
+    fn create_and_append(&mut self) -> Result<Outcome, Refusal> {
+        let message = self.request.bytes();
+        let order = D::order(&message, self.backend.limits())?;
+        let permit = self.backend.permit_to_produce(&self.caller, named(&order)?)?;
+        append(&self.backend, &self.caller, &order, &permit)
+    }
+}
+
+impl<D: Dialect> Read for Creating<D> {
+    fn run(mut self: Box<Self>) {
+        let outcome = self.create_and_append();
+        let Self { backend, sink, slot, .. } = *self;
+        answer::<D>(&backend, sink, outcome.map(|outcome| (outcome, slot)));
+    }
+
+    fn refuse(self: Box<Self>, over: OverLimit) {
+        answer::<D>(&self.backend, self.sink, Err(over.into()));
+    }
 }
 
 impl Outcome {

@@ -35,9 +35,21 @@ pub(crate) struct Order<'a> {
     pub(crate) expected: Option<Offset>,
     /// Who says to have made it.
     pub(crate) producer: Option<Claim>,
+    /// The size of the largest record in bytes, and the field that records are in.
+    pub(crate) largest_record: (&'static str, usize),
 }
 
 impl Order<'_> {
+    /// Whether the log takes records so large.
+    pub(crate) fn check_records(&self, permit: &Permit<Produce>) -> Result<(), BadRequest> {
+        let (field, bytes) = self.largest_record;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        match permit.record_bytes_max().map(u64::from) {
+            Some(limit) if bytes > limit => Err(BadRequest::RecordTooLarge { field, bytes, limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// Has the batch of `subject` appended; it is acknowledged by what is returned.
     pub(crate) fn append(
         &self,

@@ -90,7 +90,7 @@ impl Terms {
             let (first, other) = (first.to_owned(), order.log.to_owned());
             return Err(BadRequest::OtherLog { first, other }.into());
         }
-        let permit = backend.guard.permit(&self.caller, named(order)?)?;
+        let permit = backend.permit_to_produce(&self.caller, named(order)?)?;
         Ok(self.grant(backend, permit))
     }
 
@@ -171,6 +171,7 @@ async fn read_all<D: Dialect>(
         let message = request.bytes();
         let order = D::order(&message, backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
+        order.check_records(permit).map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
         window.push(appended, order.payload.len());

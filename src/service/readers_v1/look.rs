@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use grpcio::UnarySink;
 
-use super::messages::{self, Standing, Target};
+use super::messages::{self, Target};
 use super::{Call, begin};
-use crate::log::{Reader, ReaderError, ReaderName};
+use crate::log::{ReaderError, ReaderName};
 use crate::service::backend::Backend;
-use crate::service::guard::{Consume, Permit};
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{BadRequest, OverLimit, Refusal};
@@ -61,15 +60,10 @@ impl Read for Waiting {
 fn look(call: &Call, sought: Option<&ReaderName>) -> Result<Reply, Refusal> {
     let (permit, id) = (&call.permit, call.permit.log_id());
     if let Some(name) = sought {
-        let reader = permit.reader(&call.claim, name)?.ok_or(ReaderError::NotFound)?;
-        return Ok(messages::get_response(standing(permit, reader)?, id));
+        let reader = permit.reader(&call.scope, name)?.ok_or(ReaderError::NotFound)?;
+        return Ok(messages::get_response(permit.standing(reader)?, id));
     }
-    let readers = permit.readers(&call.claim)?;
-    let readers = readers.into_iter().map(|reader| standing(permit, reader));
+    let readers = permit.readers(&call.scope)?;
+    let readers = readers.into_iter().map(|reader| permit.standing(reader));
     Ok(messages::list_response(readers.collect::<Result<_, _>>()?, id))
-}
-
-fn standing(permit: &Permit<Consume>, reader: Reader) -> Result<Standing, Refusal> {
-    let (lag_records, lag_us) = (permit.lag_records(&reader), permit.lag_us(&reader)?);
-    Ok(Standing { reader, lag_records, lag_us })
 }

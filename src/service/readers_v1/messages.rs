@@ -2,8 +2,9 @@
 
 use protobuf::{Message, MessageField};
 
-use crate::log::{LogId, Offset, Reader, ReaderAction, ReaderName};
+use crate::log::{LogId, Offset, ReaderAction, ReaderName};
 use crate::proto::readers_service as form;
+use crate::service::guard::ReaderStanding;
 use crate::service::message::Reply;
 use crate::service::refusal::BadRequest;
 use crate::service::wire::{self, Fields, Value};
@@ -14,14 +15,6 @@ pub(super) struct Target<'a> {
     pub(super) log: &'a str,
     /// The id that it must have, if the client said.
     pub(super) id: Option<LogId>,
-}
-
-/// A reader and what it has yet to read.
-#[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) reader: Reader,
-    pub(super) lag_records: u64,
-    pub(super) lag_us: u64,
 }
 
 /// A `CommitReaderRequest`: where its reader is to stand.
@@ -67,7 +60,7 @@ pub(super) fn list_request(message: &[u8]) -> Result<(Target<'_>, ()), BadReques
 }
 
 /// A `CommitReaderResponse`.
-pub(super) fn commit_response(standing: Standing) -> Reply {
+pub(super) fn commit_response(standing: ReaderStanding) -> Reply {
     let reader = MessageField::some(reader(standing));
     reply(&form::CommitReaderResponse { reader, ..Default::default() })
 }
@@ -78,21 +71,22 @@ pub(super) fn delete_response() -> Reply {
 }
 
 /// A `GetReaderResponse`.
-pub(super) fn get_response(standing: Standing, id: LogId) -> Reply {
+pub(super) fn get_response(standing: ReaderStanding, id: LogId) -> Reply {
     let reader = MessageField::some(reader(standing));
     let log_id = id.bytes().to_vec().into();
     reply(&form::GetReaderResponse { reader, log_id, ..Default::default() })
 }
 
 /// A `ListReadersResponse`.
-pub(super) fn list_response(standing: Vec<Standing>, id: LogId) -> Reply {
+pub(super) fn list_response(standing: Vec<ReaderStanding>, id: LogId) -> Reply {
     let readers = standing.into_iter().map(reader).collect();
     let log_id = id.bytes().to_vec().into();
     reply(&form::ListReadersResponse { readers, log_id, ..Default::default() })
 }
 
-fn reader(standing: Standing) -> form::Reader {
-    let Standing { reader, lag_records, lag_us } = standing;
+/// A reader, as several replies have it.
+pub(in crate::service) fn reader(standing: ReaderStanding) -> form::Reader {
+    let ReaderStanding { reader, lag_records, lag_us } = standing;
     form::Reader {
         name: reader.name.to_string(),
         offset: reader.offset.get(),

@@ -4,7 +4,7 @@
 //! (those that move and delete, which share syncs).
 
 mod look;
-mod messages;
+pub(super) mod messages;
 mod orders;
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use self::orders::Orders;
 use super::backend::Backend;
 use super::caller::Caller;
 use super::detach::detach;
-use super::guard::{Claim, Consume, Permit};
+use super::guard::{Consume, Permit, ReaderScope};
 use super::limits::CallSlot;
 use super::message::{Reply, Request, method};
 use super::methods;
@@ -52,7 +52,7 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
 struct Call {
     sink: UnarySink<Reply>,
     permit: Permit<Consume>,
-    claim: Claim,
+    scope: ReaderScope,
     slot: CallSlot,
 }
 
@@ -73,7 +73,7 @@ fn begin<T>(
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, T), BadRequest>,
 ) -> Option<(Call, T)> {
     match admit(backend, &mut request, read) {
-        Ok((permit, claim, slot, wanted)) => Some((Call { sink, permit, claim, slot }, wanted)),
+        Ok((permit, scope, slot, wanted)) => Some((Call { sink, permit, scope, slot }, wanted)),
         Err(refusal) => {
             answer(backend, sink, Err(refusal));
             None
@@ -85,7 +85,7 @@ fn admit<T>(
     backend: &Backend,
     request: &mut Request,
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, T), BadRequest>,
-) -> Result<(Permit<Consume>, Claim, CallSlot, T), Refusal> {
+) -> Result<(Permit<Consume>, ReaderScope, CallSlot, T), Refusal> {
     let caller = Caller::take()?;
     let slot = backend.occupancy.call(caller.subject())?;
     let message = request.bytes();
@@ -95,8 +95,8 @@ fn admit<T>(
     if let Some(expected) = target.id.filter(|expected| *expected != actual) {
         return Err(Refusal::LogReplaced { name: target.log.to_owned(), expected, actual });
     }
-    let claim = backend.guard.claim(&caller, &permit);
-    Ok((permit, claim, slot, wanted))
+    let scope = backend.guard.reader_scope(&caller, &permit);
+    Ok((permit, scope, slot, wanted))
 }
 
 fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {

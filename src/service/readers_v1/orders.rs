@@ -10,7 +10,7 @@ use std::sync::Arc;
 use grpcio::UnarySink;
 use parking_lot::Mutex;
 
-use super::messages::{self, Standing, Target};
+use super::messages::{self, Target};
 use super::{Call, begin};
 use crate::log::{LogId, Reader, ReaderAction, ReaderError, ReaderName, ReaderOrder};
 use crate::service::backend::Backend;
@@ -45,7 +45,7 @@ pub(super) fn handle(
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, (ReaderName, ReaderAction)), BadRequest>,
 ) {
     if let Some((call, (name, action))) = begin(&orders.backend, request, sink, read) {
-        let order = call.claim.clone().order(name, action);
+        let order = call.scope.clone().order(name, action);
         orders.add(Waiting { call, order });
     }
 }
@@ -124,8 +124,5 @@ fn reply(
     if action == ReaderAction::Delete {
         return Ok(messages::delete_response());
     }
-    let lag_records = call.permit.lag_records(&reader);
-    // It is done, whether or not its lag can be told.
-    let lag_us = call.permit.lag_us(&reader).unwrap_or_default();
-    Ok(messages::commit_response(Standing { reader, lag_records, lag_us }))
+    Ok(messages::commit_response(call.permit.standing_moved(reader)))
 }

@@ -16,7 +16,7 @@ pub(super) fn produce_request<'a>(
     limits: &Limits,
 ) -> Result<Order<'a>, BadRequest> {
     let mut payload = Vec::with_capacity(message.len());
-    let mut records = 0_u32;
+    let (mut records, mut largest) = (0_u32, 0);
     let (mut log, mut durability, mut expected) = ("", Durability::Synced, None);
     let mut sequence: Option<ProducerSequence<'_>> = None;
     for field in Fields::of(message) {
@@ -26,6 +26,7 @@ pub(super) fn produce_request<'a>(
                 let bytes = records::put(&mut payload, record)
                     .map_err(|fault| BadRequest::Record { place, fault })?;
                 limits.admit_record("records", bytes)?;
+                largest = largest.max(bytes);
                 records = place.saturating_add(1);
             }
             (2, Value::Bytes(name)) => {
@@ -39,7 +40,8 @@ pub(super) fn produce_request<'a>(
     }
     let records = NonZeroU32::new(records).ok_or(BadRequest::NoRecord { field: "records" })?;
     let producer = sequence.map(ProducerSequence::claim).transpose()?;
-    Ok(Order { log, payload, records, durability, expected, producer })
+    let largest_record = ("records", largest);
+    Ok(Order { log, payload, records, durability, expected, producer, largest_record })
 }
 
 /// A `ProducerSequence` as it was sent.

@@ -96,3 +96,55 @@ fn help_has_examples_and_exit_codes() {
         assert!(text.contains("Examples"), "{text}");
     }
 }
+
+/// A store of two batches, of which the first has two records, in a folder of data.
+fn site_with_a_store() -> (Site, String) {
+    let site = Site::new();
+    let server = site.serve();
+    let produce = |input: &[u8]| {
+        run(site.client("root", &server.address, &["produce"]), input).done();
+    };
+    produce(b"one\n");
+    produce(b"two\n");
+    server.signal(rustix::process::Signal::TERM);
+    server.wait();
+    let store = site.data().into_iter().map(|(path, ..)| path);
+    let store = store.into_iter().find(|path| path.extension().is_some_and(|end| end == "store"));
+    let store = std::path::Path::new(&site.folder()).join(store.unwrap());
+    (site, store.to_string_lossy().into_owned())
+}
+
+#[test]
+fn a_store_file_is_printed_and_checked_without_a_server() {
+    let (site, store) = site_with_a_store();
+    let dump = |flags: &[&str], path: &str| run(varve([&["dump", path], flags].concat()), b"");
+    assert_eq!(dump(&[], &store).done(), b"one\ntwo\n");
+    let json = String::from_utf8(dump(&["--json"], &store).done()).unwrap();
+    let lines: Vec<&str> = json.lines().collect();
+    for (line, (offset, value)) in lines.iter().zip([(0, "one"), (1, "two")]) {
+        let ends =
+            (format!("{{\"offset\":{offset},\"time\":\"20"), format!("\"value\":\"{value}\"}}"));
+        assert!(line.starts_with(&ends.0) && line.ends_with(&ends.1), "{line}");
+    }
+    assert_eq!(lines.len(), 2);
+    let headers = String::from_utf8(dump(&["--headers"], &store).done()).unwrap();
+    let first = headers.lines().next().unwrap();
+    assert!(first.starts_with("position=128 offset=0 records=1 append_time_us="), "{headers}");
+    let verified = String::from_utf8(dump(&["--verify"], &store).done()).unwrap();
+    let parts = ["offsets 0 up to but not including 2, 2 batches, not sealed, every byte checked"];
+    assert!(parts.iter().all(|part| verified.contains(part)), "{verified}");
+
+    let mut bytes = std::fs::read(&store).unwrap();
+    bytes[128 + 88] ^= 1;
+    let damaged = site.path("damaged.store");
+    std::fs::write(&damaged, &bytes).unwrap();
+    for flags in [&["--verify"][..], &["--headers"], &[]] {
+        let outcome = dump(flags, &damaged);
+        let parts = ["damaged at position 128, from offset 0", "is damaged; damaged places: 1"];
+        outcome.refused(65, &parts);
+    }
+    assert_eq!(dump(&[], &damaged).stdout, b"two\n", "what follows is readable");
+    site.write("no.store", "x");
+    dump(&[], &site.path("no.store")).refused(65, &["no store file"]);
+    dump(&[], &site.path("absent.store")).refused(74, &["absent.store"]);
+}

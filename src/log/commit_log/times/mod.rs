@@ -29,6 +29,9 @@ impl Log {
             if found.is_err() && self.start() > bounds.start {
                 continue;
             }
+            if self.is_gone() {
+                return Err(ReadError::Deleted);
+            }
             return match found {
                 // Nobody can tell what was acknowledged behind the damage.
                 Ok(end) if self.damaged && end == bounds.end => {

@@ -122,11 +122,11 @@ fn an_empty_log_and_a_trimmed_one_answer_with_what_they_hold() {
     assert_eq!(site.find(0).unwrap(), 0);
     assert_eq!(site.log.time_at_us(Offset::ZERO).unwrap(), None);
     let site = ten();
-    assert_eq!(site.log.trim(Offset::new(15)).unwrap(), Offset::new(8));
+    assert_eq!(site.log.trim(Offset::new(15)).unwrap().start, Offset::new(8));
     assert_eq!((site.find(10).unwrap(), site.find(55).unwrap()), (8, 10));
     let below = site.log.time_at_us(Offset::new(7));
     assert!(matches!(below, Err(ReadError::OutOfRange { .. })), "{below:?}");
-    assert_eq!(site.log.trim(Offset::new(20)).unwrap(), Offset::new(20));
+    assert_eq!(site.log.trim(Offset::new(20)).unwrap().start, Offset::new(20));
     assert_eq!(site.find(10).unwrap(), 20, "all of it is gone");
     site.logs.close().unwrap();
     let site = Site::open(&site.disk);

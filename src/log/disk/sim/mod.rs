@@ -218,6 +218,10 @@ impl Disk for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), id, path: path.to_owned() }))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open(path)
+    }
+
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut state = self.state.lock();
         state.step(Op::Create, path)?;
