@@ -7,6 +7,7 @@ use openssl::error::ErrorStack;
 use thiserror::Error;
 
 use super::client::error::ClientError;
+use super::escape::Escaped;
 use super::interrupt::Signal;
 use super::output::chain;
 use super::produce::{InputError, Unfinished};
@@ -61,6 +62,14 @@ pub(super) enum CliError {
     Output(#[source] io::Error),
     #[error("cannot get random bytes")]
     Random(#[source] ErrorStack),
+    #[error("cannot ask on the terminal")]
+    Ask(#[source] io::Error),
+    #[error("to delete the log {} takes a confirmation", Escaped(log))]
+    Unconfirmed { log: String },
+    #[error("{} was typed, and the log is {}; nothing was deleted", typed, Escaped(log))]
+    OtherName { typed: String, log: String },
+    #[error("no setting was named")]
+    NothingToChange,
 }
 
 /// Where the records stand in the input that were refused.

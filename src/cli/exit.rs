@@ -43,10 +43,12 @@ impl CliError {
             | Self::Signals(_)
             | Self::Thread(_)
             | Self::OpenInput { .. }
+            | Self::Ask(_)
             | Self::Output(_)
             | Self::Dump { source: ArchivedError::Io(_), .. } => IO,
             Self::Dump { .. } | Self::Damaged { .. } => DAMAGED,
             Self::Random(_) => FAILED,
+            Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),
             Self::Produce { why, .. } => client(why),

@@ -22,6 +22,12 @@ impl CliError {
             Self::Client(error) => (client(error), None),
             Self::Produce { done, why } => (client(why), going_on(done)),
             Self::Input { done, .. } | Self::Interrupted { done, .. } => (None, going_on(done)),
+            Self::Unconfirmed { .. } => {
+                (Some("--yes deletes it without being asked, as in a script".to_owned()), None)
+            }
+            Self::NothingToChange => {
+                (Some("`varve help log update` shows the settings".to_owned()), None)
+            }
             _ => (None, None),
         };
         first.into_iter().chain(second).collect()
@@ -96,6 +102,8 @@ fn refused(refusal: &Refusal) -> Option<String> {
                 "--offset {resume} goes on behind the damage, --on-damaged skip steps over it"
             ))
         }
+        "LOG_NOT_FOUND" => Some(format!("`varve log create {}` makes it", shown("log"))),
+        "LOG_EXISTS" => Some(format!("`varve log describe {}` shows it", shown("log"))),
         "NOT_AT_END" => Some(format!(
             "look at what is there before {0}, and expect {0} if it still makes sense",
             shown("end")

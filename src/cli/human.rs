@@ -19,6 +19,11 @@ pub(super) struct NoSize;
 #[error("a duration is a number with a unit, such as 500ms, 30s, 5m, 12h or 7d")]
 pub(super) struct NoDuration;
 
+/// What was typed is no age.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("an age is whole milliseconds or more, such as 500ms, 12h or 7d, or `never`")]
+pub(super) struct NoAge;
+
 /// Reads a size in bytes, with a unit or without.
 pub(super) fn size(text: &str) -> Result<u64, NoSize> {
     text.parse().ok().or_else(|| units::parse_bytes(text)).ok_or(NoSize)
@@ -32,9 +37,33 @@ pub(super) fn duration(text: &str) -> Result<Duration, NoDuration> {
     }
 }
 
+/// Reads an age in milliseconds; `never` is 0.
+pub(super) fn age_ms(text: &str) -> Result<u64, NoAge> {
+    if text == "never" {
+        return Ok(0);
+    }
+    let age = duration(text).map_err(|NoDuration| NoAge)?;
+    let is_whole = age.subsec_nanos().is_multiple_of(1_000_000);
+    let whole = u64::try_from(age.as_millis()).ok().filter(|_| is_whole);
+    whole.ok_or(NoAge)
+}
+
 /// A measured size, rounded.
 pub(super) fn about_bytes(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
+}
+
+/// A size that was set: exact, so that it can be typed again. 0 is `none`.
+pub(super) fn set_bytes(bytes: u64) -> String {
+    if bytes == 0 { "none".to_owned() } else { units::show_bytes(bytes) }
+}
+
+/// An age that was set: exact, so that it can be typed again.
+pub(super) fn set_age_ms(age_ms: u64) -> String {
+    match age_ms {
+        0 => "never".to_owned(),
+        age_ms => units::show_duration(Duration::from_millis(age_ms)),
+    }
 }
 
 /// A measured duration in its two largest units.
@@ -78,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_durations_read_with_and_without_units() {
+    fn sizes_and_ages_read_with_and_without_units() {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("64K"), Err(NoSize));
@@ -86,6 +115,18 @@ mod tests {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("30"), Err(NoDuration));
+        assert_eq!(age_ms("7d"), Ok(604_800_000));
+        assert_eq!(age_ms("never"), Ok(0));
+        assert_eq!(age_ms("1500us"), Err(NoAge));
+        assert_eq!(age_ms("7"), Err(NoAge));
+    }
+
+    #[test]
+    fn what_was_set_is_shown_as_it_can_be_typed() {
+        assert_eq!(set_bytes(64 << 20), "64MiB");
+        assert_eq!(set_bytes(0), "none");
+        assert_eq!(set_age_ms(604_800_000), "7d");
+        assert_eq!(set_age_ms(0), "never");
     }
 
     #[test]

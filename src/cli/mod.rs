@@ -14,9 +14,12 @@ mod environment;
 mod error;
 mod escape;
 mod exit;
+mod hex;
 mod hint;
 mod human;
+mod info;
 mod interrupt;
+mod log;
 mod output;
 mod produce;
 mod progress;
@@ -55,7 +58,9 @@ enum Command {
     Serve(serve::Serve),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    Log(log::LogCommand),
     Reader(reader::ReaderCommand),
+    Info(info::Info),
     Dump(dump::Dump),
     Certs(certs::Certs),
     Acl(acl::Acl),
@@ -72,7 +77,9 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(is_json, &dropped),
         Command::Produce(command) => command.run(is_json),
         Command::Consume(command) => command.run(is_json),
+        Command::Log(command) => command.run(is_json),
         Command::Reader(command) => command.run(is_json),
+        Command::Info(command) => command.run(is_json),
         Command::Dump(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),

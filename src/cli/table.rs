@@ -1,4 +1,4 @@
-//! Tables for people: columns under a heading.
+//! Tables for people: columns under a heading, or names beside their values.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -33,6 +33,18 @@ pub(super) fn rows<const N: usize>(
     trimmed(&table)
 }
 
+/// Names beside their values.
+pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = plain();
+    for (name, value) in pairs {
+        table.add_row([name, Escaped(&value).to_string().as_str()]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    trimmed(&table)
+}
+
 fn plain() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -61,5 +73,11 @@ mod tests {
              orders  12345  bad\\u{1b}"
         );
         assert_eq!(rows([("LOG", Align::Left)], []), "LOG");
+    }
+
+    #[test]
+    fn names_stand_beside_their_values() {
+        let table = pairs([("log", "orders".to_owned()), ("end offset", "7".to_owned())]);
+        assert_eq!(table, "log         orders\nend offset  7");
     }
 }

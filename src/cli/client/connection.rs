@@ -16,6 +16,7 @@ use super::diagnosis::diagnose;
 use super::error::ClientError;
 use super::identity::Identity;
 use super::refusal::Refusal;
+use crate::proto::admin_service_grpc::AdminClient;
 use crate::proto::log_service_grpc::LogClient;
 use crate::proto::readers_service_grpc::ReadersClient;
 
@@ -158,6 +159,11 @@ impl Connection {
     /// Named positions.
     pub(crate) fn readers(&self) -> ReadersClient {
         ReadersClient::new(self.channel.clone())
+    }
+
+    /// Logs and the server.
+    pub(crate) fn admin(&self) -> AdminClient {
+        AdminClient::new(self.channel.clone())
     }
 
     /// Makes a call that answers once, and says what a failure means.

@@ -68,7 +68,7 @@ fn a_log_without_records_ends_at_once() {
         assert_eq!(text(consume(&site, &server, flags)), "", "{flags:?}");
     }
     let missing = consume(&site, &server, &["--log", "no-such-log"]);
-    missing.refused(1, &["no-such-log", "LOG_NOT_FOUND"]);
+    missing.refused(1, &["no-such-log", "LOG_NOT_FOUND", "varve log create no-such-log"]);
 }
 
 #[test]
