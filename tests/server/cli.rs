@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod consume;
+mod logs;
 mod memory;
 mod produce;
 mod proxy;

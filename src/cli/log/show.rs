@@ -34,6 +34,7 @@ pub(super) struct Description<'a> {
     settings: Option<settings::Shown>,
     own_settings: Option<settings::Shown>,
     readers: Vec<reader::Shown<'a>>,
+    readers_damaged: bool,
 }
 
 impl<'a> From<&'a LogSummary> for Summary<'a> {
@@ -61,6 +62,7 @@ impl<'a> From<&'a DescribeLogResponse> for Description<'a> {
             settings: log.settings.as_ref().map(settings::Shown::from),
             own_settings: log.own_settings.as_ref().map(settings::Shown::from),
             readers: log.readers.iter().map(reader::Shown::from).collect(),
+            readers_damaged: log.readers_damaged,
         }
     }
 }
@@ -103,10 +105,11 @@ pub(super) fn description(described: &DescribeLogResponse) -> String {
         ("appended", rate(described)),
     ]);
     let own = described.own_settings.get_or_default();
-    for part in [
-        settings::table(described.settings.get_or_default(), Some(own)),
-        reader::table(&described.readers),
-    ] {
+    let readers = match described.readers_damaged {
+        true => "The positions of its readers are damaged.".to_owned(),
+        false => reader::table(&described.readers),
+    };
+    for part in [settings::table(described.settings.get_or_default(), Some(own)), readers] {
         text.push_str("\n\n");
         text.push_str(&part);
     }

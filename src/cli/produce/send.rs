@@ -113,7 +113,7 @@ impl Shipment {
         self.delivery.lock().begin();
         let signal = poll_fn(|cx| self.interrupt.poll(cx));
         match block_on(select(pin!(self.connection.connect()), signal)) {
-            Either::Left((Ok(()), _)) => {}
+            Either::Left((Ok(()), _)) => self.was_reached = true,
             Either::Left((Err(error), _)) => return Ended::Broken(error),
             Either::Right((signal, _)) => return Ended::Interrupted(signal),
         }
