@@ -394,6 +394,12 @@ fn a_thousand_logs_come_and_go_while_others_produce() {
                 produced.fetch_add(1, Ordering::Relaxed);
             }
         });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let listed = names(&client, "", 7).concat();
+                assert!(listed.is_sorted() && listed.last().unwrap() == "steady", "{listed:?}");
+            }
+        });
         let all: Vec<String> = (0..1000).map(|n| format!("log-{n:04}")).collect();
         let created: Vec<_> = all
             .iter()

@@ -47,7 +47,7 @@ pub(super) struct Shipment {
     retry: Retry,
     interrupt: Interrupt,
     progress: Progress,
-    /// Whether the server was there at all.
+    /// Whether there ever was a connection.
     was_reached: bool,
 }
 
@@ -88,7 +88,6 @@ impl Shipment {
             let ended = self.call();
             if self.delivery.lock().acknowledged() != before {
                 self.retry.succeeded();
-                self.was_reached = true;
             }
             match ended {
                 Ended::Interrupted(signal) => return Err(self.interrupted(signal)),
@@ -155,7 +154,6 @@ impl Shipment {
     }
 
     fn look(&mut self) {
-        self.was_reached |= self.connection.is_connected();
         let delivery = self.delivery.lock();
         let (bytes, acknowledged) = (delivery.input_bytes_done(), delivery.acknowledged());
         drop(delivery);
@@ -171,9 +169,6 @@ impl Shipment {
 
     /// Waits and connects anew, if that may help and what is in flight can be sent again.
     fn recover(&mut self, error: ClientError) -> Result<(), CliError> {
-        if let ClientError::Refused(refusal) = &error {
-            self.was_reached |= !refusal.reason.is_empty();
-        }
         let error = if self.was_reached { error.after_contact() } else { error };
         if is_about_producers(&error) && self.delivery.lock().drop_producer() {
             self.progress.note(format_args!(

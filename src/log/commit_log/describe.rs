@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Log;
-use crate::log::error::IoError;
+use crate::log::error::ReadError;
 use crate::log::offset::Bounds;
 use crate::log::pace::Taken;
 
@@ -41,8 +41,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// A store could not be read.
-    pub fn summary(&self) -> Result<Summary, IoError> {
+    /// `Io` if a store could not be read this time; `Deleted` for good.
+    pub fn summary(&self) -> Result<Summary, ReadError> {
         let (stored_bytes, _) = self.sizes()?;
         Ok(Summary { bounds: self.bounds(), stored_bytes, is_damaged: self.has_damage() })
     }
@@ -51,8 +51,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// A store could not be read.
-    pub fn describe(&self) -> Result<Description, IoError> {
+    /// As [`Log::summary`].
+    pub fn describe(&self) -> Result<Description, ReadError> {
         let (stored_bytes, oldest_time_us) = self.sizes()?;
         let newest_us = self.mark.lock().last_time_us;
         let bounds = self.bounds();

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use crate::log::checkpoint::Mark;
-use crate::log::error::{IoError, TrimError};
+use crate::log::error::{IoError, ReadError, TrimError};
 use crate::log::offset::Offset;
 use crate::log::retention::{self, Held, Terms};
 use crate::log::segment::{Facts, Segment};
@@ -120,9 +120,23 @@ impl Log {
 
     /// What the log's stores have, and when its oldest record was appended. Blocks on the disk the
     /// first time.
-    pub(super) fn sizes(&self) -> Result<(u64, Option<u64>), IoError> {
+    pub(super) fn sizes(&self) -> Result<(u64, Option<u64>), ReadError> {
+        loop {
+            let segments = self.segments.load_full();
+            let sizes = self.sizes_of(&segments);
+            if self.is_gone() {
+                return Err(ReadError::Deleted);
+            }
+            // A trim may have taken a segment away in between, and replaced the list before.
+            if sizes.is_ok() || Arc::ptr_eq(&segments, &self.segments.load()) {
+                return Ok(sizes?);
+            }
+        }
+    }
+
+    fn sizes_of(&self, segments: &[Arc<Segment>]) -> Result<(u64, Option<u64>), IoError> {
         let (mut bytes, mut oldest_us) = (0_u64, None);
-        for segment in self.segments.load_full().iter() {
+        for segment in segments {
             let (segment_bytes, first_us) = match self.active_mark(segment) {
                 Some(mark) => (mark.position, (mark.frames > 0).then_some(mark.first_time_us)),
                 None => {

@@ -45,6 +45,7 @@ impl Log {
     ///
     /// As `trim`; nothing was changed.
     pub fn trim_preview(&self, before: Offset) -> Result<Trimmed, TrimError> {
+        let _drops = self.drops.lock();
         self.admit_trim(before)?;
         let end = self.watermark.end();
         let segments = self.segments.load_full();

@@ -26,7 +26,7 @@ pub(super) fn create(
     let permit = backend.guard.create(caller, &name, overrides)?;
     let what = format!("id={} {}", permit.log_id(), settings::shown(&permit.overrides()));
     backend.changed(caller, "log_created", permit.log_name(), &what);
-    let described = permit.describe().map_err(Refusal::Files)?;
+    let described = permit.describe()?;
     let log = summary(permit.log_name(), permit.log_id(), &described.summary);
     Ok(CreateLogResponse { log: Some(log).into(), ..CreateLogResponse::default() })
 }
@@ -57,12 +57,17 @@ pub(super) fn list(
     // The token is the last name of the page before.
     let mut seen = backend.guard.seen(caller, &request.prefix, &request.page_token);
     let mut response = ListLogsResponse::default();
+    let mut last = String::new();
     for log in seen.by_ref().take(page_size) {
-        let told = log.summary().map_err(Refusal::Files)?;
-        response.logs.push(summary(log.name(), log.id(), &told));
+        match log.summary() {
+            // That was a moment ago.
+            Err(ReadError::Deleted) => {}
+            told => response.logs.push(summary(log.name(), log.id(), &told?)),
+        }
+        log.name().clone_into(&mut last);
     }
-    if let (Some(last), Some(_)) = (response.logs.last(), seen.next()) {
-        response.next_page_token = last.log.clone();
+    if seen.next().is_some() {
+        response.next_page_token = last;
     }
     Ok(response)
 }
@@ -73,7 +78,7 @@ pub(super) fn describe(
     request: &DescribeLogRequest,
 ) -> Result<DescribeLogResponse, Refusal> {
     let permit: Permit<Administer> = backend.guard.permit(caller, named(&request.log)?)?;
-    let told = permit.describe().map_err(Refusal::Files)?;
+    let told = permit.describe()?;
     let readers = readers(&permit)?;
     let in_force = settings::in_force(&permit.settings(), backend.limits());
     Ok(DescribeLogResponse {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Act as _, Administer, Guard, Permit, Produce};
 use crate::acl::Action;
 use crate::log::{
-    CreateError, Description, IoError, Log, LogId, LogName, LogOverrides, LogSettings, Logs,
-    Offset, Summary, TrimError, Trimmed, UpdateError,
+    CreateError, Description, Log, LogId, LogName, LogOverrides, LogSettings, Logs, Offset,
+    ReadError, Summary, TrimError, Trimmed, UpdateError,
 };
 use crate::service::caller::Caller;
 use crate::service::methods::Need;
@@ -32,7 +32,7 @@ impl Guard {
         Ok(Permit::of(self.make(name, overrides)?))
     }
 
-    /// As `permit`, and makes the log if it is not there, which blocks on the disk; `true` if it did.
+    /// As `permit`, and makes the log if there is none, which blocks on the disk; `true` if it did.
     pub(crate) fn permit_or_create(
         &self,
         caller: &Caller,
@@ -128,7 +128,7 @@ impl Seen {
     }
 
     /// May block on the disk.
-    pub(crate) fn summary(&self) -> Result<Summary, IoError> {
+    pub(crate) fn summary(&self) -> Result<Summary, ReadError> {
         self.0.summary()
     }
 }
@@ -141,7 +141,7 @@ impl<A> Permit<A> {
 
 impl Permit<Administer> {
     /// May block on the disk.
-    pub(crate) fn describe(&self) -> Result<Description, IoError> {
+    pub(crate) fn describe(&self) -> Result<Description, ReadError> {
         self.log.describe()
     }
 

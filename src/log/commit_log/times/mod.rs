@@ -25,8 +25,8 @@ impl Log {
             let bounds = self.bounds();
             let segments = self.segments.load_full();
             let found = search(&segments, bounds, time_us);
-            // A trim may have taken a segment away in between.
-            if found.is_err() && self.start() > bounds.start {
+            // A trim may have taken a segment away in between, and replaced the list before.
+            if found.is_err() && !Arc::ptr_eq(&segments, &self.segments.load()) {
                 continue;
             }
             if self.is_gone() {

@@ -136,7 +136,7 @@ fn an_empty_log_and_a_trimmed_one_answer_with_what_they_hold() {
 }
 
 #[test]
-fn a_trim_at_the_same_time_makes_no_search_fail() {
+fn a_trim_at_the_same_time_makes_no_search_and_no_description_fail() {
     let site = Site::with_times(&(1..=200).collect::<Vec<_>>());
     let searches = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -153,6 +153,7 @@ fn a_trim_at_the_same_time_makes_no_search_fail() {
             let found = site.log.offset_at_time(0).unwrap();
             assert!(found >= before && found.get().is_multiple_of(8), "the start, as it grows");
             before = found;
+            assert!(site.log.describe().unwrap().summary.bounds.start >= found);
             searches.fetch_add(1, Ordering::Relaxed);
         }
     });
