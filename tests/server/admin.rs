@@ -1,5 +1,5 @@
-//! `varve.v1.Admin`: each call, each way in which it refuses, and logs that come and go while others
-//! produce and consume.
+//! `varve.v1.Admin`: each call, each way in which it refuses, and logs that come and go while
+//! others produce and consume.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -127,8 +127,8 @@ impl Log {
             let renamed = disk.rename(&self.directory, target);
             renamed.map_err(IoError::at("rename", &self.directory))
         })?;
-        // Told under the locks that whoever writes files takes, and also if the syncs fail: the path
-        // is free.
+        // Told under the locks that whoever writes files takes, before the syncs, of which one may
+        // fail: the path is free.
         self.is_gone.store(true, Ordering::Release);
         *prepared = None;
         checkpoint.file = None;
