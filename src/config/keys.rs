@@ -181,6 +181,7 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             default.open_segments_max,
             8..=100_000,
         )?,
+        busy_segments_max: default.busy_segments_max,
         logs_max: typed.number("storage.logs_max", default.logs_max, 1..=100_000)?,
         producers_max: default.producers_max,
         readers_per_log_max: typed.number(

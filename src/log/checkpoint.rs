@@ -31,10 +31,10 @@
 //! | 136 | 8 | offset from which on frames tell of producers |
 //! | 144 | 16 | zero |
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::codec::Decoder;
-use super::disk::{Disk, File};
+use super::disk::Disk;
 use super::error::{IoError, OpenError, SYNC};
 use super::names;
 use super::offset::{LogId, Offset};
@@ -186,11 +186,10 @@ enum Slot {
     Newer(u16),
 }
 
-/// A log's checkpoint file. One thread at a time writes it.
+/// A log's checkpoint file, which is open only while it is written: many logs must not cost as many
+/// open files. One thread at a time writes it.
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
-    path: PathBuf,
-    file: Box<dyn File>,
     sequence: u64,
 }
 
@@ -206,7 +205,7 @@ impl CheckpointFile {
             let _removed = disk.remove(&path);
         })?;
         file.sync().map_err(IoError::at(SYNC, &path))?;
-        Ok(Self { path, file, sequence: 0 })
+        Ok(Self { sequence: 0 })
     }
 
     /// Opens the file and reads the newest valid slot; both are `None` where there is none.
@@ -246,16 +245,23 @@ impl CheckpointFile {
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         let checkpoint =
             newest.map(|(_, newest)| Checkpoint { clean: newest.clean && !one_is_lost, ..newest });
-        Ok((Some(Self { path, file, sequence }), checkpoint))
+        Ok((Some(Self { sequence }), checkpoint))
     }
 
-    /// Writes the next slot and makes it durable.
-    pub(crate) fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), IoError> {
+    /// Writes the next slot of the log in `directory` and makes it durable.
+    pub(crate) fn write(
+        &mut self,
+        disk: &dyn Disk,
+        directory: &Path,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), IoError> {
         let sequence = self.sequence + 1;
         let position = sequence % 2 * SLOT_BYTES;
         let bytes = checkpoint.encode(sequence);
-        self.file.write_at(&bytes, position).map_err(IoError::at("write", &self.path))?;
-        self.file.sync().map_err(IoError::at(SYNC, &self.path))?;
+        let path = names::checkpoint(directory);
+        let file = disk.open(&path).map_err(IoError::at("open", &path))?;
+        file.write_at(&bytes, position).map_err(IoError::at("write", &path))?;
+        file.sync().map_err(IoError::at(SYNC, &path))?;
         self.sequence = sequence;
         Ok(())
     }
@@ -298,7 +304,7 @@ mod tests {
         let mut file = CheckpointFile::create(&disk, Path::new(DIRECTORY)).unwrap();
         assert_eq!(read(&disk), None);
         for end in 1..6 {
-            file.write(&checkpoint(end)).unwrap();
+            file.write(&disk, Path::new(DIRECTORY), &checkpoint(end)).unwrap();
             assert_eq!(read(&disk), Some(checkpoint(end)));
         }
         let path = names::checkpoint(Path::new(DIRECTORY));
@@ -330,9 +336,9 @@ mod tests {
     fn a_reopened_file_goes_on_with_the_other_slot() {
         let disk = disk();
         let mut file = CheckpointFile::create(&disk, Path::new(DIRECTORY)).unwrap();
-        file.write(&checkpoint(1)).unwrap();
+        file.write(&disk, Path::new(DIRECTORY), &checkpoint(1)).unwrap();
         let (reopened, _) = CheckpointFile::open(&disk, Path::new(DIRECTORY)).unwrap();
-        reopened.unwrap().write(&checkpoint(2)).unwrap();
+        reopened.unwrap().write(&disk, Path::new(DIRECTORY), &checkpoint(2)).unwrap();
         assert_eq!(read(&disk), Some(checkpoint(2)));
     }
 }

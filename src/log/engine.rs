@@ -76,7 +76,7 @@ impl Engine {
         let clock = Clock::start(Arc::clone(&options.time));
         Self {
             disk,
-            cache: Arc::new(FileCache::new(options.open_segments_max)),
+            cache: Arc::new(FileCache::new(options.open_segments_max, options.busy_segments_max)),
             age: Mutex::new(AgeClock::start(None, clock.wall(), clock.running())),
             clock,
             trash: names::trash(data),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
@@ -22,7 +23,10 @@ use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::settings::{LogOverrides, Options};
-use super::{age, archive, flusher, housekeeper, recovery, trash};
+use super::{age, archive, flusher, housekeeper, parallel, recovery, trash};
+
+/// Logs that are opened or closed at once: most of the time they wait for the disk.
+const LOGS_AT_ONCE: usize = 16;
 
 /// The log that always exists.
 pub const DEFAULT_LOG: &str = "default";
@@ -93,7 +97,7 @@ impl Logs {
         disk.sync_directory(&above).map_err(IoError::at(SYNC, &above))?;
         let names = disk.list(&above).map_err(IoError::at("list", &above))?;
         let engine = Arc::new(Engine::new(disk, data, options, names.len()));
-        let logs = open_all(&engine, &above, names)?;
+        let logs = open_all(&engine, &above, &names)?;
         trash::empty(&*engine.disk, &engine.trash)?;
         let newest = logs.values().filter_map(|log| log.last_time()).max();
         engine.begin_age(age::read(&*engine.disk, data)?.or(newest));
@@ -271,10 +275,8 @@ impl Logs {
             // A thread that panicked has ended the process.
             let _ended = thread.join();
         }
-        let mut outcome = Ok(());
-        for log in &logs {
-            outcome = outcome.and(log.close());
-        }
+        let closed = parallel::each(at_once(&self.engine.options), &logs, Log::close);
+        let outcome = closed.into_iter().fold(Ok(()), Result::and);
         self.engine.forget_queued();
         if housekeeper::counts_ages(&logs) && !self.has_failed() {
             self.engine.keep_age();
@@ -351,19 +353,33 @@ fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
 fn open_all(
     engine: &Arc<Engine>,
     above: &Path,
-    names: Vec<String>,
+    names: &[String],
 ) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
-    let mut opened = BTreeMap::new();
-    for name in names {
-        let directory = above.join(&name);
-        let parsed = LogName::parse(&name).map_err(|e| OpenError::Invalid {
-            path: directory.clone(),
-            what: format!("is in the directory of the logs and is none: {e}"),
-        })?;
-        let (meta, found) = recovery::open(engine, &directory, &parsed)?;
-        opened.insert(name, Arc::new(Log::new(engine, &directory, meta, found)));
-    }
-    Ok(opened)
+    let failed = AtomicBool::new(false);
+    let opened = parallel::each(at_once(&engine.options), names, |name| {
+        // One that does not open is enough: the others are left as they are.
+        (!failed.load(Ordering::Relaxed)).then(|| {
+            let opened = open_one(engine, above, name);
+            failed.fetch_or(opened.is_err(), Ordering::Relaxed);
+            opened.map(|log| (name.clone(), log))
+        })
+    });
+    opened.into_iter().flatten().collect()
+}
+
+fn open_one(engine: &Arc<Engine>, above: &Path, name: &str) -> Result<Arc<Log>, OpenError> {
+    let directory = above.join(name);
+    let parsed = LogName::parse(name).map_err(|e| OpenError::Invalid {
+        path: directory.clone(),
+        what: format!("is in the directory of the logs and is none: {e}"),
+    })?;
+    let (meta, found) = recovery::open(engine, &directory, &parsed)?;
+    Ok(Arc::new(Log::new(engine, &directory, meta, found)))
+}
+
+/// How many logs are opened or closed at once; one where nothing happens but by hand.
+fn at_once(options: &Options) -> usize {
+    if options.flushers == 0 { 1 } else { LOGS_AT_ONCE }
 }
 
 fn new_id() -> Result<LogId, IoError> {

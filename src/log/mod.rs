@@ -6,7 +6,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace |
+//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, parallel |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
@@ -41,6 +41,7 @@ mod meta;
 mod names;
 mod offset;
 mod pace;
+mod parallel;
 mod prepared;
 mod producer;
 mod producers;

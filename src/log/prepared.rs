@@ -1,7 +1,7 @@
 //! The next segment's files, created and allocated before they are needed.
 //!
 //! Their base offset is not known yet, so they have names of their own until the segment begins; a
-//! start removes them.
+//! start removes them. They are closed until then, since most logs never need them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::active::{Active, index_entries};
 use super::checkpoint::Mark;
 use super::commit_log::Log;
-use super::disk::{Disk, File};
+use super::disk::Disk;
 use super::error::{IoError, SYNC};
 use super::index::Index;
 use super::names;
@@ -23,8 +23,6 @@ use super::width::wide;
 /// Files that are ready to become a segment.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    store: Box<dyn File>,
-    index: Index,
     capacity_bytes: u64,
 }
 
@@ -40,8 +38,8 @@ impl Prepared {
         let store = disk.create(&store_path).map_err(IoError::at("create", &store_path))?;
         store.allocate(capacity_bytes).map_err(IoError::at("allocate space for", &store_path))?;
         let entries = index_entries(capacity_bytes, &log.settings());
-        let index = Index::create(disk, &names::next_index(log.directory()), entries)?;
-        Ok(Self { store, index, capacity_bytes })
+        Index::create(disk, &names::next_index(log.directory()), entries)?;
+        Ok(Self { capacity_bytes })
     }
 
     /// Makes the files the segment that begins at `base`, durably. On an error that more space
@@ -62,12 +60,14 @@ impl Prepared {
         let (created_as, index_path) =
             (names::next_index(directory), names::index(directory, base));
         disk.rename(&created_as, &index_path).map_err(IoError::at("rename", &created_as))?;
+        let index = Index::open(disk, &index_path)?;
         let header = StoreHeader { log_id: log.id(), base, salt: salt()? };
         let created_as = names::next_store(directory);
         let path = names::store(directory, base);
-        let store = Store::begin(disk, (self.store, &created_as), &path, &header)?;
+        let file = disk.open(&created_as).map_err(IoError::at("open", &created_as))?;
+        let store = Store::begin(disk, (file, &created_as), &path, &header)?;
         disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
-        let files = Arc::new(SegmentFiles { store, index: self.index });
+        let files = Arc::new(SegmentFiles::new(store, index, &log.engine().cache));
         let opener = (&log.engine().disk, &log.engine().cache);
         let segment = Segment::known(opener, directory, log.id(), (base, base)).begin(&files);
         let mark = Mark {

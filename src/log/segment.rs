@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::chunk::Chunk;
 use super::disk::Disk;
 use super::error::{IoError, ReadError};
-use super::files::FileCache;
+use super::files::{Counted, FileCache};
 use super::index::Index;
 use super::names;
 use super::offset::{LogId, Offset};
@@ -62,6 +62,14 @@ pub(crate) struct Facts {
 pub(crate) struct SegmentFiles {
     pub(crate) store: Store,
     pub(crate) index: Index,
+    /// Counts these among what is open.
+    _counted: Counted,
+}
+
+impl SegmentFiles {
+    pub(crate) fn new(store: Store, index: Index, cache: &FileCache) -> Self {
+        Self { store, index, _counted: cache.count() }
+    }
 }
 
 impl Segment {
@@ -281,7 +289,7 @@ impl Segment {
             && index.capacity() >= entries
         {
             self.entries.store(entries, Ordering::Release);
-            return Ok(SegmentFiles { store, index });
+            return Ok(SegmentFiles::new(store, index, &self.cache));
         }
         let entries = match known {
             Some(entries) => entries,
@@ -291,7 +299,7 @@ impl Segment {
         let filled = fill_index(&store, &index, self.base, entries)?;
         self.entries.store(entries, Ordering::Release);
         log::warn!("event=index_replaced path={path:?} entries={filled}");
-        Ok(SegmentFiles { store, index })
+        Ok(SegmentFiles::new(store, index, &self.cache))
     }
 
     /// A new index file, or one in memory where the disk has no room for it.

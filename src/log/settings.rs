@@ -21,6 +21,9 @@ pub const BATCH_BYTES_LIMIT: u32 = 64 << 20;
 /// The least age at which segments can be set to roll, in milliseconds.
 const SEGMENT_AGE_MIN_MS: u64 = 1000;
 
+/// An open segment has its index mapped, and Linux gives a process 65,530 maps.
+const MAPS_MAX: usize = 16_384;
+
 /// A log's settings as they are in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -180,6 +183,9 @@ pub struct Options {
     pub min_free_bytes: u64,
     /// Segments whose files are kept open, two files each. 256.
     pub open_segments_max: usize,
+    /// Segments that may be open in all, those of busy logs among them, before logs let go of
+    /// theirs after each write. Half as many as the files that the process may have open.
+    pub busy_segments_max: usize,
     /// How many logs there may be. 10,000.
     pub logs_max: usize,
     /// How many producers a log may know. It forgets none, so beyond it a batch of a new one is
@@ -207,6 +213,7 @@ impl Default for Options {
             pending_bytes_max: 64 << 20,
             min_free_bytes: 64 << 20,
             open_segments_max: 256,
+            busy_segments_max: busy_segments_max(),
             logs_max: 10_000,
             producers_max: 10_000,
             readers_per_log_max: 1000,
@@ -227,6 +234,7 @@ impl fmt::Debug for Options {
             .field("pending_bytes_max", &self.pending_bytes_max)
             .field("min_free_bytes", &self.min_free_bytes)
             .field("open_segments_max", &self.open_segments_max)
+            .field("busy_segments_max", &self.busy_segments_max)
             .field("logs_max", &self.logs_max)
             .field("producers_max", &self.producers_max)
             .field("readers_per_log_max", &self.readers_per_log_max)
@@ -235,4 +243,11 @@ impl fmt::Debug for Options {
             .field("archive", &self.archive)
             .finish_non_exhaustive()
     }
+}
+
+/// The other half of the files that may be open is for connections, and for what is open shortly.
+fn busy_segments_max() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = files.unwrap_or(u64::MAX) / 2;
+    usize::try_from(half).unwrap_or(usize::MAX).min(MAPS_MAX)
 }

@@ -126,13 +126,16 @@ impl Writer {
     /// Writes `work` out and syncs if it asks for that, and answers all whose fate that decides.
     pub(crate) fn run(&mut self, log: &Arc<Log>, mut work: Work) {
         self.last_used = Instant::now();
+        // Where too many logs are busy, each lets go of its files at once, which a sync allows.
+        let crowded = log.engine().cache.is_crowded();
         let outcome = self.write_out(log, &mut work.frames).and_then(|()| {
             self.unsynced.push(Arc::clone(&work.group));
             self.woken.and(work.group.written());
-            if work.sync { self.sync(log).map_err(Fault::Fatal) } else { Ok(()) }
+            if work.sync || crowded { self.sync(log).map_err(Fault::Fatal) } else { Ok(()) }
         });
         match outcome {
             Ok(()) if self.unsynced_bytes > 0 => log.sync_soon(),
+            Ok(()) if crowded => drop(self.rest(Duration::ZERO)),
             Ok(()) => {}
             Err(Fault::NoSpace) => self.refuse_unwritten(log, &work.group),
             Err(Fault::Fatal(error)) => {

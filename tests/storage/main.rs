@@ -16,6 +16,7 @@ mod crash;
 mod damage;
 mod deletion;
 mod format;
+mod many;
 mod model;
 mod os;
 mod producers;

@@ -67,7 +67,7 @@ impl Log {
             synced.map_err(IoError::at(SYNC, &self.directory))?;
         }
         if let Some(file) = &mut held.file {
-            file.write(&checkpoint)?;
+            file.write(&*self.engine.disk, &self.directory, &checkpoint)?;
         }
         held.last = Some(checkpoint);
         Ok(())

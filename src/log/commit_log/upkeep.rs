@@ -72,10 +72,11 @@ impl Log {
     /// Makes the checkpoint durable, and the active index with it.
     pub(crate) fn run_checkpoint(&self) {
         self.checkpoint_queued.store(false, Ordering::Relaxed);
-        self.sync_active_index();
-        if self.has_refused(Refusal::Failed) {
+        if self.intake.lock().refusal.is_some() {
+            // Its close leaves a checkpoint, or nothing may be written any more.
             return;
         }
+        self.sync_active_index();
         let saved = or_no_space(self.save_producers_if_due());
         match saved.and_then(|()| self.write_checkpoint(false)) {
             // It stays due; nothing rests on it yet.

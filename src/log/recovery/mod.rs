@@ -192,7 +192,7 @@ fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
         producers: found.producers_at,
     };
     if let Some(file) = &mut found.file {
-        file.write(&checkpoint)?;
+        file.write(&*site.engine.disk, site.directory, &checkpoint)?;
     }
     found.checkpoint = Some(checkpoint);
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::clean::segments;
+use super::clean::{open_store, segments};
 use super::survey::{Survey, Surveyed, survey};
 use super::{Recovered, Site};
 use crate::log::active::Resting;
@@ -55,7 +55,7 @@ pub(super) fn open(
     }
     let fallback = checkpoint.map(|held| held.mark).unwrap_or_default();
     let mut mark = verdict.last.map_or(fallback, |(_, mark)| mark);
-    mark.capacity_bytes = capacity(&survey, &verdict, &fallback)?;
+    mark.capacity_bytes = capacity(site, &survey, &verdict, &fallback)?;
     mark.incarnation = survey.incarnation;
     mark.durable_end = verdict.end;
     if verdict.tail_damaged {
@@ -72,9 +72,15 @@ pub(super) fn open(
 }
 
 /// What the last segment may grow to: as the checkpoint says, or as its file was allocated.
-fn capacity(survey: &Survey, verdict: &Verdict, marked: &Mark) -> Result<u64, OpenError> {
+fn capacity(
+    site: &Site<'_>,
+    survey: &Survey,
+    verdict: &Verdict,
+    marked: &Mark,
+) -> Result<u64, OpenError> {
     let last = verdict.last.and_then(|(n, _)| survey.stores.get(n));
-    let Some(store) = last.and_then(|surveyed| surveyed.store.as_ref()) else {
+    let store = last.map(|surveyed| open_store(site, surveyed.base)).transpose()?.flatten();
+    let Some(store) = store else {
         return Ok(marked.capacity_bytes);
     };
     Ok(store.file_bytes()?.max(marked.capacity_bytes))
@@ -107,7 +113,7 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
         if verdict.end >= survey.durable_end && store.base != verdict.end {
             break;
         }
-        if store.store.is_none() {
+        if !store.readable {
             // A header is durable before its store has a name, so this is no torn write: records
             // may have been acknowledged here, and nobody can tell how many.
             verdict.tail_damaged |= n + 1 == survey.stores.len();
@@ -157,14 +163,18 @@ fn report(site: &Site<'_>, verdict: &Verdict) {
 /// durable before anyone is served.
 fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), OpenError> {
     for (n, surveyed) in survey.stores.iter().take(kept).enumerate() {
-        let (Some(store), Some(from)) = (&surveyed.store, surveyed.unsure_from) else {
+        let Some(from) = surveyed.unsure_from else {
+            continue;
+        };
+        // The survey let go of it: a log may have more stores than a process may have open.
+        let Some(store) = open_store(site, surveyed.base)? else {
             continue;
         };
         let is_tail = n + 1 == kept && surveyed.sealed_at.is_none();
         let to = if is_tail { end.position } else { store.file_bytes()? };
-        rewrite(store, from, to)?;
+        rewrite(&store, from, to)?;
         if is_tail {
-            cut(site, store, &end)?;
+            cut(site, &store, &end)?;
         }
         store.sync()?;
     }

@@ -31,8 +31,8 @@ impl Piece {
 #[derive(Debug)]
 pub(super) struct Surveyed {
     pub(super) base: Offset,
-    /// `None` if its header is damaged, so that nothing in it can be checked.
-    pub(super) store: Option<Store>,
+    /// Whether its header is whole; else nothing in it can be checked.
+    pub(super) readable: bool,
     /// Where its footer says that it ends, if it is sealed.
     pub(super) sealed_at: Option<Offset>,
     /// In the order of their offsets; the first may be one without frames, at the base.
@@ -65,10 +65,14 @@ pub(super) fn survey(
         let next = site.bases.get(n + 1).copied();
         let marked = checkpoint.is_some().then_some(mark);
         let surveyed = match open_store(site, base)? {
-            Some(store) => survey.look_at(base, next, store, marked)?,
-            None => {
-                Surveyed { base, store: None, sealed_at: None, pieces: vec![], unsure_from: None }
-            }
+            Some(store) => survey.look_at(base, next, &store, marked)?,
+            None => Surveyed {
+                base,
+                readable: false,
+                sealed_at: None,
+                pieces: vec![],
+                unsure_from: None,
+            },
         };
         survey.stores.push(surveyed);
     }
@@ -80,7 +84,7 @@ impl Survey {
         &mut self,
         base: Offset,
         next: Option<Offset>,
-        store: Store,
+        store: &Store,
         marked: Option<Mark>,
     ) -> Result<Surveyed, OpenError> {
         let begin =
@@ -104,7 +108,7 @@ impl Survey {
                 let pieces = vec![Piece { from: base, mark, after_break: false }];
                 return Ok(Surveyed {
                     base,
-                    store: Some(store),
+                    readable: true,
                     sealed_at: Some(footer.end),
                     pieces,
                     unsure_from: None,
@@ -112,21 +116,15 @@ impl Survey {
             }
         }
         let known = match marked.filter(|mark| mark.base == base) {
-            Some(mark) if ends_as_marked(&store, &mark)? => mark,
+            Some(mark) if ends_as_marked(store, &mark)? => mark,
             _ => begin,
         };
         let mut walk = Walk { survey: self, pieces: Vec::new(), broken: false };
         walk.pieces.push(Piece { from: base, mark: known, after_break: false });
-        walk.run(Scan::verified(&store, known.position)?, known)?;
+        walk.run(Scan::verified(store, known.position)?, known)?;
         let pieces = walk.pieces;
         let sealed_at = footer.map(|footer| footer.end);
-        Ok(Surveyed {
-            base,
-            store: Some(store),
-            sealed_at,
-            pieces,
-            unsure_from: Some(known.position),
-        })
+        Ok(Surveyed { base, readable: true, sealed_at, pieces, unsure_from: Some(known.position) })
     }
 }
 
