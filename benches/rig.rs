@@ -14,9 +14,14 @@ use varve::tls::Credentials;
 
 /// A folder that vanishes with its value, below the one that the command line names, and
 /// certificates in it.
+#[allow(dead_code)] // Not every bench names it so.
 pub fn scratch() -> (TempDir, Certificates) {
     let directory = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let root = directory.map_or_else(std::env::temp_dir, PathBuf::from);
+    scratch_in(&directory.map_or_else(std::env::temp_dir, PathBuf::from))
+}
+
+/// The same, below `root`.
+pub fn scratch_in(root: &Path) -> (TempDir, Certificates) {
     let scratch = tempfile::tempdir_in(root).unwrap();
     let certificates = Certificates::make(scratch.path());
     (scratch, certificates)
@@ -51,7 +56,8 @@ impl Certificates {
         Self { directory: directory.to_owned(), environment }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// One of the certificates or keys.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -60,6 +66,7 @@ impl Certificates {
         self.serve_with(logs, |_| {})
     }
 
+    #[allow(dead_code)] // Some benches run the program.
     pub fn serve_with(&self, logs: &Arc<Logs>, change: impl FnOnce(&mut ServerOptions)) -> Server {
         let credentials = Credentials::load(
             &self.file("server.pem"),
@@ -97,7 +104,13 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 /// What this process has had of the processors.
 #[allow(dead_code)] // Not every bench asks.
 pub fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    cpu_time_of(std::process::id())
+}
+
+/// What a process has had of the processors.
+#[allow(dead_code)] // Not every bench asks.
+pub fn cpu_time_of(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     // User and system time, in ticks of 10 ms.
     let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
