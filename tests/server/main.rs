@@ -17,6 +17,7 @@ mod health;
 mod identity;
 mod lifecycle;
 mod limits;
+mod model;
 mod pki;
 mod rates;
 mod readers;
