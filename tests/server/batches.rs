@@ -260,3 +260,47 @@ fn a_request_that_makes_no_sense_is_told_what_is_wrong_where() {
         RpcStatusCode::NOT_FOUND
     });
 }
+
+#[test]
+fn a_batch_over_its_logs_limit_is_refused_with_both_sizes() {
+    let world = World::new();
+    let overrides = LogOverrides { batch_bytes_max: Some(20), ..LogOverrides::default() };
+    world.logs.create(&LogName::parse("small").unwrap(), overrides).unwrap();
+    let client = client(&world, "root");
+    // Four bytes frame each value.
+    assert!(client.produce_opt(&batch("small", &["123456", "123456"]), in_time()).is_ok());
+    let request = batch("small", &["123456", "1234567"]);
+    let mut stream = Producer::open(&client);
+    stream.send(request.clone());
+    for told in [failure(client.produce_opt(&request, in_time())), stream.failure()] {
+        assert_eq!(told.code, i32::from(RpcStatusCode::INVALID_ARGUMENT));
+        assert_eq!(told.info.reason, "BATCH_TOO_LARGE");
+        assert_eq!((told.value("limit"), told.value("actual")), ("20", "21"));
+    }
+}
+
+#[test]
+fn r13_a_call_is_refused_while_too_much_waits_for_the_disk_and_a_stream_waits() {
+    let storage =
+        Options { flushers: 0, min_free_bytes: 0, pending_bytes_max: 1, ..Options::default() };
+    let world = World::of(Plan { storage, ..Plan::default() });
+    let client = client(&world, "root");
+    // One batch is taken whatever its size, and nobody writes it.
+    let taken = client.produce_async_opt(&batch("default", &["first"]), in_time()).unwrap();
+    let request = batch("default", &["refused"]);
+    let told = crate::world::within_a_second(|| {
+        let mut request = request.clone();
+        // Not appended, should it come before the first.
+        request.expected_offset = Some(1);
+        let told = failure(client.produce_opt(&request, in_time()));
+        (told.info.reason != "NOT_AT_END").then_some(told)
+    });
+    assert_eq!(told.code, i32::from(RpcStatusCode::RESOURCE_EXHAUSTED));
+    assert_eq!((&*told.info.reason, told.value("limit")), ("BUSY", "1"));
+    assert!(told.value("actual").parse::<u64>().unwrap() > 1 && told.retry.is_some(), "{told:?}");
+    let mut stream = Producer::open(&client);
+    stream.send(batch("default", &["second"]));
+    let _worker = world.work_until_dropped();
+    assert_eq!(block_on(taken).unwrap().base_offset, 0);
+    assert_eq!(stream.next().unwrap().base_offset, 1);
+}

@@ -59,3 +59,22 @@ fn r3_r12_a_failed_sync_is_unavailable_with_an_unknown_outcome() {
     let ended = failure(Records::open(&client, 1).next());
     assert_eq!((&*ended.info.reason, ended.value("outcome")), ("STORAGE_FAILED", ""));
 }
+
+#[test]
+fn r12_a_failed_read_fails_its_call_alone() {
+    let disk = Arc::new(SimDisk::new());
+    let world = on(&disk);
+    let client = world.client("root");
+    client.produce_opt(&record("kept"), in_time()).unwrap();
+    disk.fail(Op::Read, 0, ErrorKind::Other);
+    let told = failure(client.consume_opt(&at(0), in_time()));
+    assert_eq!(told.code, i32::from(RpcStatusCode::UNAVAILABLE));
+    assert!(told.info.reason == "READ_FAILED" && told.retry.is_some(), "{told:?}");
+    disk.fail_with(Op::Read, 0, rustix::io::Errno::IO.raw_os_error());
+    let told = failure(client.consume_opt(&at(0), in_time()));
+    assert_eq!(told.code, i32::from(RpcStatusCode::DATA_LOSS));
+    assert!(told.info.reason == "READ_FAILED" && told.retry.is_none(), "{told:?}");
+    let reply = client.consume_opt(&at(0), in_time()).unwrap();
+    assert_eq!(crate::world::read(reply), (0, b"kept".to_vec()));
+    assert_eq!(client.produce_opt(&record("more"), in_time()).unwrap().offset, 1);
+}

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use grpcio::{ChannelCredentials, ChannelCredentialsBuilder, RpcStatusCode};
 use varve::proto::log_grpc::LogClient;
 use varve::server::{Server, ServerOptions, StartError, Transport};
 use varve::tls::Subject;
 
-use crate::pki::{Authority, Wish};
-use crate::world::{World, code, connect, failure, in_time, policy, record, with_certificate};
+use crate::pki::{Authority, DAY_S, Wish};
+use crate::world::{
+    Records, World, code, connect, failure, in_time, policy, record, with_certificate,
+};
 
 /// A handshake that fails is, for a client, a server that is not there.
 fn is_shut_out<T>(outcome: grpcio::Result<T>) {
@@ -49,9 +52,26 @@ fn a_certificate_of_another_authority_is_refused() {
 #[test]
 fn an_expired_certificate_is_refused() {
     let world = World::new();
-    let expired = world.authority.issue(&Wish { days: -1, ..Wish::client("root") });
+    let expired = world.authority.issue(&Wish { seconds: -DAY_S, ..Wish::client("root") });
     is_shut_out(world.produce_as(&expired));
     has_no_record(&world);
+}
+
+#[test]
+fn a_certificate_that_runs_out_cuts_the_streams_that_it_opened() {
+    let world = World::new();
+    let short = world.authority.issue(&Wish { seconds: 4, ..Wish::client("root") });
+    let began = Instant::now();
+    let mut records = Records::open(&LogClient::new(world.channel_as(&short)), 0);
+    let mut lasting = Records::open(&world.client("root"), 0);
+    world.client("root").produce_opt(&record("x"), in_time()).unwrap();
+    assert_eq!(records.next().unwrap(), (0, b"x".to_vec()));
+    let told = failure(records.next());
+    assert_eq!(told.code, i32::from(RpcStatusCode::UNAUTHENTICATED));
+    assert_eq!(told.info.reason, "CERTIFICATE_EXPIRED");
+    // Its end has whole seconds.
+    assert!(began.elapsed() > Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(lasting.next().unwrap(), (0, b"x".to_vec()));
 }
 
 #[test]

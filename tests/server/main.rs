@@ -21,6 +21,7 @@ mod model;
 mod pki;
 mod rates;
 mod readers;
+mod reasons;
 mod reflection;
 mod streams;
 mod wire;

@@ -13,7 +13,7 @@ use openssl::x509::extension::{
 };
 use openssl::x509::{X509, X509Builder, X509Name, X509NameRef};
 
-const DAY_S: i64 = 24 * 60 * 60;
+pub(crate) const DAY_S: i64 = 24 * 60 * 60;
 
 /// A certification authority.
 pub(crate) struct Authority {
@@ -33,13 +33,13 @@ pub(crate) struct Wish<'a> {
     pub(crate) common_name: Option<&'a str>,
     pub(crate) uri: Option<&'a str>,
     pub(crate) is_server: bool,
-    /// When it ends, in days from now.
-    pub(crate) days: i64,
+    /// When it ends, in seconds from now.
+    pub(crate) seconds: i64,
 }
 
 impl Wish<'_> {
     pub(crate) fn client(name: &str) -> Wish<'_> {
-        Wish { common_name: Some(name), uri: None, is_server: false, days: 30 }
+        Wish { common_name: Some(name), uri: None, is_server: false, seconds: 30 * DAY_S }
     }
 }
 
@@ -47,7 +47,7 @@ impl Authority {
     pub(crate) fn new(name: &str) -> Self {
         let key = key();
         let name = named(Some(name));
-        let mut builder = builder(&name, &name, &key, 365);
+        let mut builder = builder(&name, &name, &key, 365 * DAY_S);
         let constraints = BasicConstraints::new().critical().ca().build().unwrap();
         builder.append_extension(constraints).unwrap();
         let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().unwrap();
@@ -63,7 +63,7 @@ impl Authority {
     pub(crate) fn issue(&self, wish: &Wish<'_>) -> Identity {
         let key = key();
         let name = named(wish.common_name);
-        let mut builder = builder(&name, self.certificate.subject_name(), &key, wish.days);
+        let mut builder = builder(&name, self.certificate.subject_name(), &key, wish.seconds);
         let usage = KeyUsage::new().critical().digital_signature().build().unwrap();
         builder.append_extension(usage).unwrap();
         let mut purpose = ExtendedKeyUsage::new();
@@ -115,7 +115,7 @@ fn builder(
     subject: &X509NameRef,
     issuer: &X509NameRef,
     key: &PKey<Private>,
-    days: i64,
+    seconds: i64,
 ) -> X509Builder {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let now = i64::try_from(now).unwrap();
@@ -128,6 +128,6 @@ fn builder(
     builder.set_issuer_name(issuer).unwrap();
     builder.set_pubkey(key).unwrap();
     builder.set_not_before(&Asn1Time::from_unix(now - 60 * DAY_S).unwrap()).unwrap();
-    builder.set_not_after(&Asn1Time::from_unix(now + days * DAY_S).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::from_unix(now + seconds).unwrap()).unwrap();
     builder
 }

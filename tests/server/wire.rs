@@ -5,6 +5,9 @@ use std::io::Read as _;
 
 use crate::world::{World, code, failure, in_time};
 
+const PRODUCE: &str = "/varve.v1.Log/Produce";
+const CONSUME: &str = "/varve.v1.Log/Consume";
+
 const fn raw(name: &'static str) -> Method<Vec<u8>, Vec<u8>> {
     const BYTES: Marshaller<Vec<u8>> = Marshaller {
         ser: |bytes: &Vec<u8>, slice: &mut GrpcSlice| {
@@ -69,4 +72,32 @@ fn a_compressed_message_is_refused() {
     bytes.resize(bytes.len() + 10 * 1024 + 1, 0);
     let outcome = Client::new(channel).unary_call(&raw("/log.v1.Log/Produce"), &bytes, in_time());
     assert_eq!(code(outcome), RpcStatusCode::UNIMPLEMENTED);
+}
+
+#[test]
+fn a_record_that_is_no_message_and_text_that_is_not_utf_8_are_refused_with_their_place() {
+    let world = World::new();
+    let client = Client::new(world.channel("root"));
+    for (method, message, reason, field) in [
+        // A record that ends in the middle of its value.
+        (
+            PRODUCE,
+            &b"\x0a\x00\x0a\x02\x0a\x05\x12\x07default"[..],
+            "RECORD_MALFORMED",
+            "records[1]",
+        ),
+        (
+            PRODUCE,
+            b"\x0a\x0a\x1a\x03\x0a\x01n\x1a\x03\x0a\x01\xff\x12\x07default",
+            "RECORD_MALFORMED",
+            "records[0].headers[1].name",
+        ),
+        (PRODUCE, b"\x0a\x00\x12\x02x\xff", "TEXT_MALFORMED", "log"),
+        (CONSUME, b"\x0a\x02x\xff", "TEXT_MALFORMED", "log"),
+    ] {
+        let told = failure(client.unary_call(&raw(method), &message.to_vec(), in_time()));
+        assert_eq!(told.code, i32::from(RpcStatusCode::INVALID_ARGUMENT), "{message:x?}");
+        assert_eq!((&*told.info.reason, told.value("field")), (reason, field), "{message:x?}");
+    }
+    assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 0);
 }

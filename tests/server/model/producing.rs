@@ -124,11 +124,13 @@ impl Walk {
     pub(super) fn stream(&mut self, log: usize, requests: &[ProduceRequest]) {
         let client = self.rig.batches();
         let (mut sender, mut replies) = client.produce_stream_opt(in_time()).unwrap();
-        for request in requests {
-            // It may have failed already, which its answers tell.
-            let _sent = block_on(sender.send((request.clone(), WriteFlags::default())));
+        // It may fail at any of them, which its answers tell. It must not be used then.
+        let mut send = |request: &ProduceRequest| {
+            block_on(sender.send((request.clone(), WriteFlags::default())))
+        };
+        if requests.iter().all(|request| send(request).is_ok()) {
+            let _closed = block_on(sender.close());
         }
-        let _closed = block_on(sender.close());
         let mut failure = None;
         for request in requests {
             let ledger = &mut self.ledgers[log];

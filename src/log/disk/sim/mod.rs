@@ -80,7 +80,23 @@ struct State {
 struct Fault {
     op: Op,
     calls_until: u64,
-    kind: ErrorKind,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Kind(ErrorKind),
+    /// One of the system's numbers, which an error of a mere kind does not have.
+    Number(i32),
+}
+
+impl From<Cause> for io::Error {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Kind(kind) => kind.into(),
+            Cause::Number(number) => Self::from_raw_os_error(number),
+        }
+    }
 }
 
 impl SimDisk {
@@ -110,7 +126,13 @@ impl SimDisk {
 
     /// Makes the call of this kind that comes after `calls` further ones fail, once.
     pub fn fail(&self, op: Op, calls: u64, kind: ErrorKind) {
-        self.state.lock().faults.push(Fault { op, calls_until: calls, kind });
+        self.state.lock().faults.push(Fault { op, calls_until: calls, cause: Cause::Kind(kind) });
+    }
+
+    /// As `fail`, with an error number of the system's, such as 5 of a medium that is broken.
+    pub fn fail_with(&self, op: Op, calls: u64, number: i32) {
+        let cause = Cause::Number(number);
+        self.state.lock().faults.push(Fault { op, calls_until: calls, cause });
     }
 
     /// Bounds the sum of all file lengths; `None` lifts the bound.
@@ -180,15 +202,15 @@ impl State {
         let mut due = None;
         for (i, fault) in self.faults.iter_mut().enumerate().filter(|(_, fault)| fault.op == op) {
             if fault.calls_until == 0 {
-                due = Some((i, fault.kind));
+                due = Some((i, fault.cause));
                 break;
             }
             fault.calls_until -= 1;
         }
         match due {
-            Some((i, kind)) => {
+            Some((i, cause)) => {
                 self.faults.remove(i);
-                Err(kind.into())
+                Err(cause.into())
             }
             None => Ok(()),
         }
