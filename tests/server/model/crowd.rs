@@ -205,7 +205,8 @@ fn kill_and_start(stage: &Stage, rig: &mut Rig, rng: &mut Rng, kills: u64) {
         let until = stage.answered.load(Ordering::SeqCst) + 200 + rng.below(400);
         let began = Instant::now();
         while stage.answered.load(Ordering::SeqCst) < until {
-            assert!(began.elapsed() < PATIENCE, "the producers do not get on");
+            let is_over = stage.is_over.load(Ordering::SeqCst);
+            assert!(!is_over && began.elapsed() < PATIENCE, "the producers do not get on");
             std::thread::sleep(Duration::from_millis(1));
         }
         rig.kill();
@@ -232,11 +233,17 @@ fn r2_to_r5_producers_that_retry_over_kills_append_each_batch_once_and_in_order(
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|id| {
                 let producer = Producer::new(stage, id, Rng::new(rng.next()));
-                scope.spawn(move || producer.run())
+                scope.spawn(move || {
+                    let _curtain = Curtain(stage);
+                    producer.run()
+                })
             })
             .collect();
-        let tail = scope.spawn(move || tail(stage));
         let _curtain = Curtain(stage);
+        let tail = scope.spawn(move || {
+            let _curtain = Curtain(stage);
+            tail(stage)
+        });
         kill_and_start(stage, &mut rig, &mut rng, kills);
         stage.is_over.store(true, Ordering::SeqCst);
         let kept: Vec<_> = producers.into_iter().map(|thread| thread.join().unwrap()).collect();

@@ -42,6 +42,8 @@ pub(super) struct Ledger {
     pub(super) durable: u64,
     /// The end of what is known to outlive the process.
     pub(super) survives: u64,
+    /// How many batches kills took that had only been buffered.
+    pub(super) lost: u64,
     /// Where readers stand.
     pub(super) readers: BTreeMap<String, u64>,
 }
@@ -62,6 +64,7 @@ impl Ledger {
             entries: Vec::new(),
             durable: 0,
             survives: 0,
+            lost: 0,
             readers: BTreeMap::new(),
         }
     }

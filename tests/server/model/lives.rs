@@ -39,13 +39,18 @@ type Found = Vec<(Record, u64)>;
 impl Walk {
     /// Ends the server with calls in flight, starts it again, and checks what it holds.
     pub(super) fn end_life(&mut self, end: End) {
-        if end == End::Kill && self.rng.one_in(2) {
-            self.produce_buffered();
+        if end == End::Kill {
+            self.produce_unsynced();
         }
-        let flying: Vec<_> = (0..self.ledgers.len()).map(|log| self.launch(log)).collect();
+        let is_calm = self.rng.one_in(2);
+        let flying_max = if is_calm { 0 } else { 6 };
+        let flying: Vec<_> =
+            (0..self.ledgers.len()).map(|log| self.launch(log, flying_max)).collect();
         let log = self.rng.below(self.ledgers.len() as u64) as usize;
-        let commit = self.launch_commit(log);
-        std::thread::sleep(Duration::from_micros(self.rng.below(4000)));
+        let commit = (!is_calm).then(|| self.launch_commit(log));
+        if !is_calm {
+            std::thread::sleep(Duration::from_micros(self.rng.below(4000)));
+        }
         match end {
             End::Kill => self.rig.kill(),
             End::Stop => {
@@ -62,7 +67,7 @@ impl Walk {
             self.ledgers[log].recover(answered, unknown.clone(), found);
             unanswered.push(unknown);
         }
-        self.land_commit(commit);
+        commit.into_iter().for_each(|commit| self.land_commit(commit));
         for (log, requests) in unanswered.into_iter().enumerate() {
             // A retry of what is there is recognised, and appends what is not.
             requests.iter().filter(|request| request.producer.is_some()).for_each(|request| {
@@ -72,22 +77,24 @@ impl Walk {
         self.ends.push(end);
     }
 
-    /// Batches that may be lost.
-    fn produce_buffered(&mut self) {
+    /// Batches of which some may be lost, some not.
+    fn produce_unsynced(&mut self) {
         for log in 0..self.ledgers.len() {
             for _ in 0..self.rng.below(4) {
                 let mut request = self.maker.any(&mut self.rng, &self.ledgers[log]);
-                request.durability = EnumOrUnknown::new(Level::DURABILITY_BUFFERED);
+                let levels = [Level::DURABILITY_BUFFERED, Level::DURABILITY_WRITTEN];
+                request.durability = EnumOrUnknown::new(self.rng.pick(&levels));
                 self.send(log, &request);
             }
         }
     }
 
-    fn launch(&mut self, log: usize) -> Flying {
+    /// Sends up to so many requests of each kind, and does not wait for answers.
+    fn launch(&mut self, log: usize, most: u64) -> Flying {
         let client = self.rig.batches();
         let (mut sender, replies) = client.produce_stream_opt(in_time()).unwrap();
         let id = self.rng.pick(&IDS);
-        let count = self.rng.below(6);
+        let count = self.rng.below(most + 1);
         let mut calls = Vec::new();
         let mut streamed = Vec::new();
         for n in 0..count {
@@ -176,8 +183,9 @@ impl Ledger {
         }
         let end = self.end();
         assert!(end >= self.survives, "{} ends at {end} and not at {}", self.name, self.survives);
-        if let Some(lost) = answered.next() {
+        for lost in answered {
             assert!(lost.base >= end, "{} at {} is lost", self.name, lost.base);
+            self.lost += 1;
         }
         (self.durable, self.survives) = (end, end);
     }

@@ -137,5 +137,7 @@ fn r1_to_r5_r15_r17_what_is_read_is_what_was_answered_whatever_ends_the_server()
     }
     let kills = walk.ends.iter().filter(|end| **end == End::Kill).count();
     let batches: usize = walk.ledgers.iter().map(|ledger| ledger.entries.len()).sum();
-    println!("cases: {} steps, {kills} kills, {batches} batches", repeat.steps);
+    let lost: u64 = walk.ledgers.iter().map(|ledger| ledger.lost).sum();
+    let steps = repeat.steps;
+    println!("cases: {steps} steps, {kills} kills, {batches} batches kept, {lost} lost in memory");
 }
