@@ -4,10 +4,10 @@
 //! byte through a reader that counts lines, and each value takes the count when its parsing
 //! begins: at its own first byte in a list, right after its key in an object.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -84,7 +84,8 @@ pub(super) fn read<T>(
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Node, serde_json::Error> {
-    let line = Cell::new(1);
+    // Nobody else counts; but a release build by Rust 1.95 took a `Cell` here for a constant.
+    let line = AtomicU32::new(1);
     let mut parser = serde_json::Deserializer::from_reader(Counting { rest: text, line: &line });
     let root = NodeSeed { line: &line }.deserialize(&mut parser)?;
     parser.end()?;
@@ -189,7 +190,7 @@ impl<'a> Object<'a> {
 /// Hands out one byte at a time, so that the count is exact whatever buffer it is read into.
 struct Counting<'a> {
     rest: &'a [u8],
-    line: &'a Cell<u32>,
+    line: &'a AtomicU32,
 }
 
 impl Read for Counting<'_> {
@@ -201,7 +202,7 @@ impl Read for Counting<'_> {
         *slot = byte;
         self.rest = rest;
         if byte == b'\n' {
-            self.line.set(self.line.get().saturating_add(1));
+            self.line.fetch_add(1, Ordering::Relaxed);
         }
         Ok(1)
     }
@@ -210,14 +211,14 @@ impl Read for Counting<'_> {
 /// Builds a node from whatever comes next.
 #[derive(Clone, Copy)]
 struct NodeSeed<'a> {
-    line: &'a Cell<u32>,
+    line: &'a AtomicU32,
 }
 
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Node, D::Error> {
-        let line = self.line.get();
+        let line = self.line.load(Ordering::Relaxed);
         let value = source.deserialize_any(self)?;
         Ok(Node { line, value })
     }

@@ -10,7 +10,7 @@ use futures_executor::block_on;
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{RpcStatusCode, WriteFlags};
 use protobuf::MessageField;
-use varve::log::{Durability, Op, Options, SimDisk};
+use varve::log::{Disk as _, Durability, LogSettings as StoredAs, Op, Options, SimDisk};
 use varve::proto::admin_service::{
     CreateLogRequest, DeleteLogRequest, DescribeLogRequest, DescribeLogResponse,
     GetServerInfoRequest, ListLogsRequest, LogSettings, LogSummary, TrimRequest, UpdateLogRequest,
@@ -516,4 +516,24 @@ fn a_full_disk_makes_no_log_and_says_so() {
     let one = std::num::NonZeroU32::MIN;
     let _pending = log.append(b"\x0a\x00", one, Durability::Synced).unwrap();
     within_a_second(|| (log.bounds().end.get() == 1).then_some(()));
+}
+
+#[test]
+fn a_segment_that_cannot_be_archived_stays_and_is_archived_later() {
+    let disk = Arc::new(SimDisk::new());
+    let defaults = StoredAs { segment_bytes_max: 4096, archive: true, ..StoredAs::default() };
+    let archive = Some("/archive".into());
+    let storage = Options { min_free_bytes: 0, archive, defaults, ..Options::default() };
+    let world = World::of(Plan { disk: Some(Arc::clone(&disk)), storage, ..Plan::default() });
+    let (client, producer) = (admin(&world, "root"), logs(&world, "root"));
+    for _ in 0..20 {
+        produce(&producer, "default", 1000);
+    }
+    let attempt = || client.trim_opt(&trim("default", 10, false), in_time());
+    disk.fail(Op::Rename, 0, std::io::ErrorKind::PermissionDenied);
+    let told = refused(attempt(), RpcStatusCode::UNAVAILABLE, "ARCHIVE_FAILED");
+    assert!(told.retry.is_some());
+    assert_eq!(describe(&client, "default").log.unwrap().start_offset, 0);
+    assert!(attempt().unwrap().start_offset > 5);
+    assert!(disk.list(std::path::Path::new("/archive")).unwrap()[0].starts_with("default-"));
 }
