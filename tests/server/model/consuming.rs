@@ -28,7 +28,7 @@ impl Ledger {
         let known_durable = self.durable;
         assert!(reply.gap.is_none(), "a gap at {next} of {}", self.name);
         assert_eq!(*self.log_id.get_or_insert_with(|| reply.log_id.to_vec()), reply.log_id);
-        assert_eq!(reply.start_offset, 0);
+        assert_eq!(reply.start_offset, self.start);
         let watermark = reply.high_watermark;
         let possible = known_durable..=self.end();
         assert!(possible.contains(&watermark), "{watermark} of {} is not {possible:?}", self.name);
@@ -73,28 +73,33 @@ impl Walk {
         if (2..5).contains(&kind) {
             self.settle(log);
         }
+        let name = self.reader_name();
         let ledger = &self.ledgers[log];
         match kind {
-            0 => (None, Ok(0)),
-            1 => (Some(edge(Edge::EDGE_EARLIEST)), Ok(0)),
+            0 => (None, Ok(ledger.start)),
+            1 => (Some(edge(Edge::EDGE_EARLIEST)), Ok(ledger.start)),
             2 => (Some(edge(Edge::EDGE_LATEST)), Ok(ledger.end())),
             3 => self.start_in_time(log),
             4 => {
                 let offset = self.rng.below(ledger.end() + 3);
-                let is_there = offset <= ledger.end();
-                let begin = if is_there { Ok(offset) } else { Err("OFFSET_OUT_OF_RANGE") };
-                (Some(Start::Offset(offset)), begin)
+                (Some(Start::Offset(offset)), ledger.begin(offset))
             }
             _ => {
-                let name = self.reader_name();
-                let stands = self.ledgers[log].readers.get(&name).copied();
-                (Some(Start::Reader(name)), stands.ok_or("READER_NOT_FOUND"))
+                let stands = ledger.readers.get(&name);
+                let begin = stands.ok_or("READER_NOT_FOUND").and_then(|at| ledger.begin(*at));
+                (Some(Start::Reader(name)), begin)
             }
         }
     }
 
     fn start_in_time(&mut self, log: usize) -> (Option<Start>, Begin) {
-        let unknown = self.ledgers[log].entries.iter().find(|entry| entry.time_us.is_none());
+        let ledger = &mut self.ledgers[log];
+        // Those that were trimmed before anyone asked cannot be told any more, and need not be.
+        let mut last_us = 0;
+        for entry in ledger.entries.iter_mut().take_while(|entry| entry.base < ledger.start) {
+            last_us = *entry.time_us.get_or_insert(last_us);
+        }
+        let unknown = ledger.entries.iter().find(|entry| entry.time_us.is_none());
         if let Some(base) = unknown.map(|entry| entry.base) {
             self.read_on(log, base);
         }
@@ -168,9 +173,15 @@ impl Walk {
         assert_eq!(told.info.reason, reason, "{told:?}");
         if reason == "OFFSET_OUT_OF_RANGE" {
             assert_eq!(told.code, i32::from(RpcStatusCode::OUT_OF_RANGE));
-            let end = self.ledgers[log].end().to_string();
-            assert_eq!((told.value("start"), told.value("end")), ("0", &*end));
+            let ledger = &self.ledgers[log];
+            assert_eq!(told.value("start"), ledger.start.to_string());
+            let end = ledger.durable..=ledger.end();
+            assert!(end.contains(&told.value("end").parse().unwrap()), "{told:?}");
         }
+    }
+
+    pub(super) fn read_all(&mut self, log: usize) {
+        self.read_on(log, self.ledgers[log].start);
     }
 
     /// Reads all from `next` to the end, durable as it then is.
@@ -192,7 +203,7 @@ impl Walk {
         self.settle(log);
         let ledger = &self.ledgers[log];
         let (client, offset) = (self.rig.first(), self.rng.below(ledger.end() + 2));
-        if offset >= ledger.end() {
+        if !(ledger.start..ledger.end()).contains(&offset) {
             let told = failure(client.consume_opt(&at(offset), in_time()));
             assert_eq!(told.info.reason, "OFFSET_OUT_OF_RANGE");
             assert_eq!(told.value("end"), ledger.end().to_string());
@@ -209,6 +220,11 @@ impl Walk {
 }
 
 impl Ledger {
+    fn begin(&self, offset: u64) -> Begin {
+        let is_there = (self.start..=self.end()).contains(&offset);
+        is_there.then_some(offset).ok_or("OFFSET_OUT_OF_RANGE")
+    }
+
     fn value(&self, offset: u64) -> Vec<u8> {
         let entry = &self.entries[self.place(offset)];
         entry.records[(offset - entry.base) as usize].value.to_vec()

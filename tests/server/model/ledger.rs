@@ -37,7 +37,10 @@ impl Entry {
 pub(super) struct Ledger {
     pub(super) name: String,
     pub(super) log_id: Option<Vec<u8>>,
+    /// All that there ever were, also those that were trimmed.
     pub(super) entries: Vec<Entry>,
+    /// The first offset that is held, where a batch begins.
+    pub(super) start: u64,
     /// The end of what is known to be durable: consumers see that much.
     pub(super) durable: u64,
     /// The end of what is known to outlive the process.
@@ -62,6 +65,7 @@ impl Ledger {
             name: name.to_owned(),
             log_id: None,
             entries: Vec::new(),
+            start: 0,
             durable: 0,
             survives: 0,
             lost: 0,
@@ -172,7 +176,7 @@ impl Ledger {
     /// The first record of this time or later. All times must be known.
     pub(super) fn at_time(&self, time_us: u64) -> u64 {
         let place = self.entries.partition_point(|entry| entry.time_us.unwrap() < time_us);
-        self.entries.get(place).map_or(self.end(), |entry| entry.base)
+        self.entries.get(place).map_or(self.end(), |entry| entry.base).max(self.start)
     }
 }
 

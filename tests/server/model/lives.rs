@@ -60,6 +60,9 @@ impl Walk {
             }
         }
         let landed: Vec<_> = flying.into_iter().map(|flying| self.land(flying)).collect();
+        if end == End::Stop && self.rng.one_in(2) {
+            self.trim();
+        }
         self.rig.start();
         let mut unanswered = Vec::new();
         for (log, (answered, unknown)) in landed.into_iter().enumerate() {
@@ -75,6 +78,17 @@ impl Walk {
             });
         }
         self.ends.push(end);
+    }
+
+    /// Drops old segments of one log while no server runs.
+    fn trim(&mut self) {
+        let log = self.rng.below(self.ledgers.len() as u64) as usize;
+        let ledger = &mut self.ledgers[log];
+        let before = ledger.start + self.rng.below(ledger.end() - ledger.start + 1);
+        let start = self.rig.trim(&ledger.name, before);
+        assert!((ledger.start..=before).contains(&start), "{start} where {before} was asked for");
+        assert!(ledger.end() == start || ledger.entries[ledger.place(start)].base == start);
+        ledger.start = start;
     }
 
     /// Batches of which some may be lost, some not.
@@ -139,20 +153,21 @@ impl Walk {
     /// All that a log holds.
     fn found(&self, log: usize) -> Found {
         let client = self.rig.batches();
-        let mut found = Found::new();
+        let (mut found, first) = (Found::new(), self.ledgers[log].start);
         loop {
+            let next = first + found.len() as u64;
             let request = ConsumeRequest {
                 log: self.ledgers[log].name.clone(),
-                start: Some(Start::Offset(found.len() as u64)),
+                start: Some(Start::Offset(next)),
                 ..ConsumeRequest::default()
             };
             let reply = client.consume_opt(&request, in_time()).unwrap();
             for batch in reply.batches {
-                assert_eq!(batch.base_offset, found.len() as u64, "offsets are dense");
+                assert_eq!(batch.base_offset, first + found.len() as u64, "offsets are dense");
                 let time_us = batch.append_time_us;
                 found.extend(batch.records.into_iter().map(|record| (record, time_us)));
             }
-            if found.len() as u64 == reply.high_watermark {
+            if first + found.len() as u64 == reply.high_watermark {
                 return found;
             }
         }
@@ -163,13 +178,14 @@ impl Ledger {
     /// Checks what was found after a start against what was answered before the end, `flying` at
     /// last, and takes in which of the `unknown` requests were appended.
     fn recover(&mut self, flying: Vec<Entry>, mut unknown: Vec<ProduceRequest>, found: Found) {
-        let mut answered = std::mem::take(&mut self.entries);
+        let trimmed = self.place(self.start);
+        let mut answered = self.entries.split_off(trimmed);
         answered.extend(flying);
         answered.sort_by_key(|entry| entry.base);
         let mut answered = answered.into_iter().peekable();
-        while self.end() < found.len() as u64 {
+        while self.end() < self.start + found.len() as u64 {
             let base = self.end();
-            let rest = &found[base as usize..];
+            let rest = &found[(base - self.start) as usize..];
             let entry = match answered.next_if(|entry| entry.base <= base) {
                 Some(entry) => entry,
                 None => take(&mut unknown, base, rest)

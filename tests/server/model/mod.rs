@@ -63,7 +63,7 @@ const STEPS: [(u64, Step); 11] = [
     (4, Step::LookAtReaders),
     (1, Step::DeleteReader),
     (3, Step::End(End::Kill)),
-    (1, Step::End(End::Stop)),
+    (2, Step::End(End::Stop)),
 ];
 
 impl Walk {
@@ -133,7 +133,7 @@ fn r1_to_r5_r15_r17_what_is_read_is_what_was_answered_whatever_ends_the_server()
     repeat.doing = "the end".to_owned();
     for end in [End::Kill, End::Stop] {
         walk.end_life(end);
-        (0..walk.ledgers.len()).for_each(|log| walk.read_on(log, 0));
+        (0..walk.ledgers.len()).for_each(|log| walk.read_all(log));
     }
     let kills = walk.ends.iter().filter(|end| **end == End::Kill).count();
     let batches: usize = walk.ledgers.iter().map(|ledger| ledger.entries.len()).sum();

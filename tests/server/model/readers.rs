@@ -24,7 +24,7 @@ impl Ledger {
     fn stands(&self, reader: &Reader) {
         let offset = self.readers.get(&reader.name).copied();
         assert_eq!(offset, Some(reader.offset), "reader {} of {}", reader.name, self.name);
-        assert_eq!(reader.lag_records, self.end() - reader.offset);
+        assert_eq!(reader.lag_records, self.end() - reader.offset.max(self.start));
         assert_eq!((reader.lag_us > 0, &*reader.owner), (reader.lag_records > 0, "root"));
     }
 }
@@ -43,7 +43,7 @@ impl Walk {
         let request = commit(&ledger.name, &name, (offset, force));
         let outcome = self.rig.readers().commit_reader_opt(&request, in_time());
         let current = ledger.readers.get(&name).copied();
-        if offset > ledger.end() {
+        if !(ledger.start..=ledger.end()).contains(&offset) {
             let told = failure(outcome);
             assert_eq!(told.info.reason, "OFFSET_OUT_OF_RANGE");
             assert_eq!(told.value("end"), ledger.end().to_string());
@@ -97,7 +97,8 @@ impl Walk {
     /// Commits without waiting for the answer.
     pub(super) fn launch_commit(&mut self, log: usize) -> FlyingCommit {
         let name = self.reader_name();
-        let offset = self.rng.below(self.ledgers[log].durable + 1);
+        let Ledger { start, durable, .. } = self.ledgers[log];
+        let offset = start + self.rng.below(durable - start + 1);
         let request = commit(&self.ledgers[log].name, &name, (offset, true));
         let reply = self.rig.readers().commit_reader_async_opt(&request, in_time()).unwrap();
         FlyingCommit { log, name, offset, reply }

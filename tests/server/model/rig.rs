@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use grpcio::Channel;
 use rustix::process::Signal;
-use varve::log::{DEFAULT_LOG, LogName, LogOverrides, Logs, Options, OsDisk};
+use varve::log::{DEFAULT_LOG, LogName, LogOverrides, Logs, Offset, Options, OsDisk};
 use varve::proto::log_grpc::LogClient as FirstClient;
 use varve::proto::log_service_grpc::LogClient;
 use varve::proto::readers_service_grpc::ReadersClient;
@@ -69,6 +69,15 @@ impl Rig {
         server.wait().0.done();
     }
 
+    /// Trims a log before an offset while no server runs. Returns where it starts then.
+    pub(super) fn trim(&self, log: &str, before: u64) -> u64 {
+        assert!(self.life.is_none(), "the server has the data");
+        let logs = open(&self.site.path("data"));
+        let start = logs.get(log).unwrap().trim(Offset::new(before)).unwrap();
+        logs.close().unwrap();
+        start.get()
+    }
+
     pub(super) fn keys(&self) -> Keys {
         let read = |name: &str| std::fs::read(self.site.path(name)).unwrap();
         Keys { authority: read("ca.pem"), certificate: read("root.pem"), key: read("root-key.pem") }
@@ -111,10 +120,14 @@ fn port(server: &Running) -> u16 {
 }
 
 fn create(data: &str, names: &[&str]) {
-    let options = Options { min_free_bytes: 0, ..Options::default() };
-    let logs = Logs::open(Path::new(data), Arc::new(OsDisk::new()), options).unwrap();
+    let logs = open(data);
     for name in names.iter().filter(|name| **name != DEFAULT_LOG) {
         logs.create(&LogName::parse(name).unwrap(), LogOverrides::default()).unwrap();
     }
     logs.close().unwrap();
+}
+
+fn open(data: &str) -> Arc<Logs> {
+    let options = Options { min_free_bytes: 0, ..Options::default() };
+    Logs::open(Path::new(data), Arc::new(OsDisk::new()), options).unwrap()
 }
