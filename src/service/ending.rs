@@ -9,7 +9,7 @@ use crate::service::refusal::Refusal;
 use crate::service::session::Cut;
 
 /// How long a client may take to receive its stream's end; one that reads nothing is cut off then.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a stream ends.
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_timer::Delay;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use grpcio::{
     DuplexSink, Method, MethodType, RequestStream, RpcContext, Service, ServiceBuilder, WriteFlags,
 };
@@ -23,7 +24,7 @@ use self::catalog::Catalog;
 use super::backend::Backend;
 use super::caller::Caller;
 use super::detach::detach;
-use super::ending::Ending;
+use super::ending::{Ending, FAREWELL};
 use super::limits::StreamSlot;
 use super::message::{Reply, Request, method};
 use super::methods;
@@ -124,12 +125,17 @@ impl Asking {
     async fn send(&mut self, reply: Reply) -> Result<(), Ending> {
         let session = &self.session;
         let mut sent = pin!(self.sink.send((reply, WriteFlags::default())));
+        let mut patience: Option<Delay> = None;
         poll_fn(|cx| {
             if let Poll::Ready(sent) = sent.as_mut().poll(cx) {
                 return Poll::Ready(sent.map_err(|_gone| Ending::Gone));
             }
-            // A cut does not wait for a client that takes nothing, and cannot be told to it.
-            session.poll_cut(cx).map(|_cut| Err(Ending::Gone))
+            if patience.is_none() && session.poll_cut(cx).is_ready() {
+                patience = Some(Delay::new(FAREWELL));
+            }
+            // A cut does not wait long for a client that takes nothing, and cannot be told to it.
+            let over = patience.as_mut().map(|patience| patience.poll_unpin(cx).is_ready());
+            if over == Some(true) { Poll::Ready(Err(Ending::Gone)) } else { Poll::Pending }
         })
         .await
     }

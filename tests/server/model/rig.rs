@@ -73,9 +73,9 @@ impl Rig {
     pub(super) fn trim(&self, log: &str, before: u64) -> u64 {
         assert!(self.life.is_none(), "the server has the data");
         let logs = open(&self.site.path("data"));
-        let start = logs.get(log).unwrap().trim(Offset::new(before)).unwrap();
+        let trimmed = logs.get(log).unwrap().trim(Offset::new(before)).unwrap();
         logs.close().unwrap();
-        start.get()
+        trimmed.start.get()
     }
 
     pub(super) fn keys(&self) -> Keys {
