@@ -91,6 +91,10 @@ fn refused(refusal: &Refusal) -> Option<String> {
             shown("object"),
             shown("action")
         )),
+        // A trim is told no start.
+        "OFFSET_OUT_OF_RANGE" if refusal.offset("start").is_none() => {
+            Some(format!("--before {} drops everything", refusal.offset("end")?))
+        }
         "OFFSET_OUT_OF_RANGE" => {
             let trimmed = refusal.offset("offset") < refusal.offset("start");
             let or = if trimmed { ", and so does --on-trimmed skip" } else { "" };

@@ -103,11 +103,15 @@ impl From<&LatencyPercentiles> for Latency {
 fn text(info: &GetServerInfoResponse) -> String {
     let fips = if info.openssl_fips { "FIPS" } else { "no FIPS" };
     let (free, kept) = (about_bytes(info.free_bytes), about_bytes(info.min_free_bytes));
+    let transport = match info.transport_security.as_str() {
+        "none" => "plaintext",
+        other => other,
+    };
     let pairs = table::pairs([
         ("version", format!("{}, data format {}", info.version, info.format_version)),
         ("openssl", format!("{}, {fips}", info.openssl_version)),
         ("grpc", info.grpc_version.clone()),
-        ("you are", format!("{}, over {}", info.subject, info.transport_security)),
+        ("you are", format!("{}, over {transport}", info.subject)),
         ("started", format!("{:.0}", Time(info.start_time_us))),
         ("logs", info.logs.to_string()),
         ("free", format!("{free}, {kept} of it are kept free")),
@@ -131,6 +135,9 @@ fn latency(latency: &LatencyPercentiles) -> String {
 
 /// A limit in the unit that its name says.
 fn limit(name: &str, value: u64) -> String {
+    if value == 0 {
+        return "none".to_owned();
+    }
     if name.ends_with("_ms") {
         return set_age_ms(value);
     }
