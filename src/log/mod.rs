@@ -27,6 +27,9 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+#[cfg(feature = "floors")]
+#[doc(hidden)]
+pub mod floors;
 mod flusher;
 mod footer;
 mod frame;
