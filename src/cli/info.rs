@@ -135,11 +135,11 @@ fn latency(latency: &LatencyPercentiles) -> String {
 
 /// A limit in the unit that its name says.
 fn limit(name: &str, value: u64) -> String {
-    if value == 0 {
-        return "none".to_owned();
-    }
     if name.ends_with("_ms") {
         return set_age_ms(value);
+    }
+    if value == 0 {
+        return "none".to_owned();
     }
     let is_bytes = name.rsplit('.').next().is_some_and(|last| last.contains("bytes"));
     if is_bytes { set_bytes(value) } else { value.to_string() }

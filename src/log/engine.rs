@@ -64,6 +64,7 @@ pub(crate) struct Engine {
     chores: (Sender<Job>, Receiver<Job>),
     timers: (Sender<Timer>, Receiver<Timer>),
     failed: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 impl Engine {
@@ -88,6 +89,7 @@ impl Engine {
             timers: crossbeam_channel::bounded(logs),
             options,
             failed: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
@@ -165,6 +167,15 @@ impl Engine {
         if !self.failed.swap(true, Ordering::AcqRel) {
             (self.options.on_fatal)(error);
         }
+    }
+
+    /// From now on what takes long stops halfway where it can.
+    pub(crate) fn begin_close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_failed(&self) -> bool {

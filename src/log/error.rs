@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::offset::{LogId, Offset};
@@ -33,16 +34,23 @@ impl IoError {
         move |source| Self { op, path, source }
     }
 
-    /// Whether the disk, a quota or a file size limit is exhausted, so that space helps. Never so
-    /// for a sync: whatever made it fail, what it should have made durable may be lost.
+    /// Whether the disk, a quota or a file size limit is exhausted, so that space helps, or the
+    /// open files that the process or the host may have, which changes nothing on the disk either.
+    /// Never so for a sync: whatever made it fail, what it should have made durable may be lost.
     pub(crate) fn is_no_space(&self) -> bool {
         self.op != SYNC
-            && matches!(
-                self.source.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge
-            )
+            && (self.is_no_files()
+                || matches!(
+                    self.source.kind(),
+                    io::ErrorKind::StorageFull
+                        | io::ErrorKind::QuotaExceeded
+                        | io::ErrorKind::FileTooLarge
+                ))
+    }
+
+    fn is_no_files(&self) -> bool {
+        let lacking = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        self.source.raw_os_error().is_some_and(|number| lacking.contains(&number))
     }
 }
 
@@ -111,6 +119,9 @@ pub enum CreateError {
     /// The set of logs is closed.
     #[error("the server is stopping")]
     Closed,
+    /// A sync failed, and the process is to end: a start may find the log or not.
+    #[error("a sync failed; whether the log was made is unknown")]
+    Failed(#[source] IoError),
     /// A file operation failed.
     #[error(transparent)]
     Io(#[from] IoError),

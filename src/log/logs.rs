@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::commit_log::Log;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
-use super::error::{CreateError, DeleteError, IoError, OpenError, SYNC};
+use super::error::{CreateError, DeleteError, FatalError, IoError, OpenError, SYNC};
 use super::housekeeper::Looks;
 use super::latency::Percentiles;
 use super::meta::Meta;
@@ -113,7 +113,8 @@ impl Logs {
         set.start(lock)?;
         let default = LogName::parse(DEFAULT_LOG);
         if let (Ok(name), None) = (default, set.get(DEFAULT_LOG))
-            && let Err(CreateError::Io(error)) = set.create(&name, LogOverrides::default())
+            && let Err(CreateError::Io(error) | CreateError::Failed(error)) =
+                set.create(&name, LogOverrides::default())
         {
             return Err(error.into());
         }
@@ -124,7 +125,7 @@ impl Logs {
     ///
     /// # Errors
     ///
-    /// After any of them there is no such log that was not there before.
+    /// After any of them but `Failed` there is no such log that was not there before.
     pub fn create(&self, name: &LogName, overrides: LogOverrides) -> Result<Arc<Log>, CreateError> {
         overrides.check(self.engine.options.archive.is_some())?;
         let _one = self.created.lock();
@@ -139,7 +140,7 @@ impl Logs {
             return Err(CreateError::TooMany { logs });
         }
         let meta = Meta::new(new_id()?, name.clone(), overrides);
-        let directory = self.create_directory(&meta)?;
+        let directory = self.make_log(&meta)?;
         let log = Arc::new(Log::new(
             &self.engine,
             &directory,
@@ -182,7 +183,8 @@ impl Logs {
         // Removing many files takes a while, and other logs need not wait for it.
         let _removing = self.removing.read();
         drop(one);
-        if let Err(error) = trash::remove_all(&*self.engine.disk, &condemned) {
+        let may_go_on = || !self.engine.is_closing();
+        if let Err(error) = trash::remove_all(&*self.engine.disk, &condemned, &may_go_on) {
             log::warn!("event=log_not_removed log={name} until=restart error={error:?}");
         }
         Ok(())
@@ -249,6 +251,12 @@ impl Logs {
         self.looks.lock().look_around(&self.engine, &self.data, &self.list());
     }
 
+    /// Lets what takes long end soon, as before a stop: copies into the archive, retention, and the
+    /// removal of deleted logs. It is done after the next start. Appends go on until `close`.
+    pub fn begin_close(&self) {
+        self.engine.begin_close();
+    }
+
     /// Refuses further appends, makes all that was taken durable, ends the threads, leaves
     /// checkpoints, and lets go of the data directory. Later calls do nothing.
     ///
@@ -261,6 +269,7 @@ impl Logs {
             return Ok(());
         };
         drop(one);
+        self.begin_close();
         let logs = self.list();
         for log in &logs {
             log.refuse_appends();
@@ -305,20 +314,39 @@ impl Logs {
         Ok(())
     }
 
-    /// Makes the directory under another name and renames it when it is whole.
-    fn create_directory(&self, meta: &Meta) -> Result<PathBuf, IoError> {
+    /// Makes a log's directory under another name and renames it when it is whole.
+    fn make_log(&self, meta: &Meta) -> Result<PathBuf, CreateError> {
         let disk = &*self.engine.disk;
         let building = self.engine.trash.join(format!("new-{}", meta.id));
-        let directory = names::logs(&self.data).join(meta.name.as_str());
-        disk.create_directory(&building).map_err(IoError::at("create", &building))?;
-        meta.write(disk, &building)?;
         let above = names::logs(&self.data);
-        disk.sync_directory(&building).map_err(IoError::at(SYNC, &building))?;
-        disk.rename(&building, &directory).map_err(IoError::at("rename", &building))?;
+        let directory = above.join(meta.name.as_str());
+        if self.engine.space.shortage().is_some() {
+            let full = IoError::at("create", &directory)(ErrorKind::StorageFull.into());
+            return Err(full.into());
+        }
+        let built = self.build(meta, &building).and_then(|()| {
+            disk.rename(&building, &directory).map_err(IoError::at("rename", &building))
+        });
+        if let Err(error) = built {
+            // What is left of it the next start removes.
+            let _removed = trash::remove_all(disk, &building, &|| true);
+            return Err(error.into());
+        }
         for synced in [&above, &self.engine.trash] {
-            disk.sync_directory(synced).map_err(IoError::at(SYNC, synced))?;
+            if let Err(source) = disk.sync_directory(synced).map_err(IoError::at(SYNC, synced)) {
+                let fatal = FatalError { log: meta.name.to_string(), source };
+                self.engine.fatal(&fatal);
+                return Err(CreateError::Failed(fatal.source));
+            }
         }
         Ok(directory)
+    }
+
+    fn build(&self, meta: &Meta, building: &Path) -> Result<(), IoError> {
+        let disk = &*self.engine.disk;
+        disk.create_directory(building).map_err(IoError::at("create", building))?;
+        meta.write(disk, building)?;
+        disk.sync_directory(building).map_err(IoError::at(SYNC, building))
     }
 }
 

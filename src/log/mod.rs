@@ -12,7 +12,7 @@
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention |
 //! | 4 | recovery |
-//! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs |
+//! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
 mod active;
 mod age;

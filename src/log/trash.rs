@@ -33,24 +33,42 @@ pub(crate) fn discard(
     condemned.iter().try_for_each(|path| disk.remove(path).map_err(IoError::at("remove", path)))
 }
 
-/// Removes what an interrupted removal or creation left.
+/// Removes what an interrupted removal or creation left. What cannot be removed is no log's, and no
+/// reason not to start.
 pub(crate) fn empty(disk: &dyn Disk, trash: &Path) -> Result<(), IoError> {
     for name in disk.list(trash).map_err(IoError::at("list", trash))? {
-        remove_all(disk, &trash.join(name))?;
+        let path = trash.join(name);
+        if let Err(error) = remove_all(disk, &path, &|| true) {
+            log::warn!("event=trash_not_removed path={path:?} error={error:?}");
+        }
     }
     Ok(())
 }
 
-/// Removes a file, or a directory with the files in it.
-pub(crate) fn remove_all(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
+/// Removes a file, or a directory with all in it, as long as it `may_go_on`; a start does the rest.
+pub(crate) fn remove_all(
+    disk: &dyn Disk,
+    path: &Path,
+    may_go_on: &dyn Fn() -> bool,
+) -> Result<(), IoError> {
+    // First as a file: what a link leads to is somebody else's.
+    let Err(error) = disk.remove(path) else {
+        return Ok(());
+    };
     let Ok(inner) = disk.list(path) else {
-        return disk.remove(path).map_err(IoError::at("remove", path));
+        return Err(IoError::at("remove", path)(error));
     };
     for name in inner {
-        let file = path.join(name);
-        disk.remove(&file).map_err(IoError::at("remove", &file))?;
+        if !may_go_on() {
+            return Ok(());
+        }
+        remove_all(disk, &path.join(name), may_go_on)?;
     }
-    disk.remove_directory(path).map_err(IoError::at("remove", path))
+    if may_go_on() {
+        disk.remove_directory(path).map_err(IoError::at("remove", path))
+    } else {
+        Ok(())
+    }
 }
 
 /// A name that files of several logs do not share: that of the directory and of the file.

@@ -137,6 +137,7 @@ impl Server {
         }
         self.backend.reads.close();
         self.backend.desk.close();
+        self.backend.yard.close();
         let threads_left = self.backend.crew.wait_until(Instant::now() + LEAVING);
         Stopped { calls_cancelled, threads_left }
     }

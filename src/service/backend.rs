@@ -17,8 +17,8 @@ use super::reads::Reads;
 use super::refusal::{OverLimit, Refusal};
 use super::status::Statuses;
 
-/// Threads that change files for callers: one may be busy for long.
-const ADMIN_THREADS: usize = 2;
+const DESK_THREADS: usize = 2;
+const YARD_THREADS: usize = 2;
 
 /// The guard and the means that handlers work with. All calls may run concurrently.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ pub(crate) struct Backend {
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) rates: Rates,
     pub(crate) reads: Reads,
-    /// Those who change files for callers, which may take long.
+    /// Those who look after logs for callers.
     pub(crate) desk: Reads,
+    /// Those who drop many files for callers or archive them, which may take long.
+    pub(crate) yard: Reads,
     /// Whether a batch for a log that is not there makes it.
     pub(crate) creates_logs: bool,
     pub(crate) started_at: SystemTime,
@@ -47,7 +49,8 @@ impl Backend {
         creates_logs: bool,
     ) -> io::Result<Self> {
         let reads = Reads::start("read", read_threads, limits.queued_reads_max)?;
-        let desk = Reads::start("admin", ADMIN_THREADS, limits.queued_reads_max)?;
+        let desk = Reads::start("admin", DESK_THREADS, limits.queued_reads_max)?;
+        let yard = Reads::start("trim", YARD_THREADS, limits.queued_reads_max)?;
         let started_at = SystemTime::now();
         let rates = Rates::new(&limits);
         let occupancy = Arc::new(Occupancy::new(limits));
@@ -58,6 +61,7 @@ impl Backend {
             rates,
             reads,
             desk,
+            yard,
             creates_logs,
             started_at,
             crew,

@@ -16,7 +16,7 @@ pub(crate) use self::readers::{ReaderScope, ReaderStanding};
 use super::caller::Caller;
 use super::identity::{Authentication, Unidentified};
 use super::methods::{self, Need};
-use super::refusal::{Denied, Refusal};
+use super::refusal::{Denied, Refusal, brief};
 use super::session::{Session, Sessions};
 use crate::acl::{Action, Policy};
 use crate::log::{
@@ -110,10 +110,10 @@ impl Guard {
             return Err(Refusal::NotAdmitted);
         }
         if !caller.policy().permits(caller.subject().as_str(), A::ACTION, name) {
-            let (subject, object) = (caller.subject().clone(), name.to_owned());
+            let (subject, object) = (caller.subject().clone(), brief(name));
             return Err(Denied { subject, action: A::ACTION, object }.into());
         }
-        let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog { name: name.to_owned() })?;
+        let log = self.logs.get(name).ok_or_else(|| Refusal::NoLog { name: brief(name) })?;
         Ok(Permit { log, action: PhantomData })
     }
 
@@ -140,6 +140,7 @@ impl Guard {
     /// Cuts every open stream and admits nobody any more.
     pub(crate) fn stop(&self) {
         self.sessions.stop();
+        self.logs.begin_close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

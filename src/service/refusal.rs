@@ -9,8 +9,8 @@ use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
 use crate::log::{
-    AckError, AppendError, Bounds, DeleteError, IoError, LogId, NameError, Offset, ReadError,
-    ReaderError, SettingError, Stopped, TrimError,
+    AckError, AppendError, Bounds, DeleteError, IoError, LOG_NAME_BYTES_MAX, LogId, NameError,
+    Offset, ReadError, ReaderError, SettingError, Stopped, TrimError,
 };
 use crate::tls::Subject;
 
@@ -112,6 +112,13 @@ impl From<Malformed> for BadRequest {
     fn from(Malformed: Malformed) -> Self {
         Self::Malformed
     }
+}
+
+/// A name as it is repeated to a client and in the server's log: what no log can be called is cut.
+pub(crate) fn brief(name: &str) -> String {
+    let whole = name.len() <= LOG_NAME_BYTES_MAX;
+    let kept = name.get(..name.floor_char_boundary(LOG_NAME_BYTES_MAX)).unwrap_or_default();
+    if whole { kept.to_owned() } else { format!("{kept}...") }
 }
 
 /// What the policy does not allow. Its text is part of the interface.

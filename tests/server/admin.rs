@@ -295,6 +295,9 @@ fn what_one_may_not_administer_is_denied_whether_or_not_it_is_there() {
             assert_eq!(told.message, format!("clerk not permitted to admin to {log}"));
         }
     }
+    let long = DescribeLogRequest { log: "a".repeat(1 << 20), ..DescribeLogRequest::default() };
+    let told = failure(clerk.describe_log_opt(&long, in_time()));
+    assert_eq!(told.message, format!("clerk not permitted to admin to {}...", "a".repeat(128)));
     let info = clerk.get_server_info_opt(&GetServerInfoRequest::default(), in_time());
     let told = refused(info, RpcStatusCode::PERMISSION_DENIED, "NOT_PERMITTED");
     assert_eq!(told.value("object"), "*");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
 use varve::log::{
-    AppendError, DEFAULT_LOG, DeleteError, Disk as _, Durability, Log, LogId, LogName,
+    AppendError, CreateError, DEFAULT_LOG, DeleteError, Disk as _, Durability, Log, LogId, LogName,
     LogOverrides, Logs, Offset, Op, ReadError, SimDisk, Stopped, Tear, TrimError, UpdateError,
 };
 
@@ -330,4 +330,57 @@ fn logs_are_deleted_and_made_again_while_threads_append_to_them_and_to_others() 
     assert!(taken.load(Ordering::Relaxed) >= 250);
     let rig = rig.killed();
     assert_eq!(rig.log.bounds().end.get(), other.load(Ordering::Relaxed));
+}
+
+#[test]
+fn folders_among_a_logs_files_hinder_neither_its_deletion_nor_a_start() {
+    let rig = Rig::new();
+    let log = create(&rig.logs, "orders");
+    let folder = Path::new("/data/logs/orders/backup");
+    rig.disk.create_directory(folder).unwrap();
+    rig.disk.create(&folder.join("copy")).unwrap();
+    // As a deletion leaves it that a crash or a stop ended.
+    rig.disk.create_directory(Path::new("/data/trash/gone-1")).unwrap();
+    rig.disk.create_directory(Path::new("/data/trash/gone-1/more")).unwrap();
+    append(&rig, &log, 1);
+    rig.logs.delete("orders", None, None).unwrap();
+    assert_eq!(rig.disk.list(Path::new("/data/trash")).unwrap(), ["gone-1"]);
+    let rig = rig.reopen();
+    assert_eq!(rig.disk.list(Path::new("/data/trash")).unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_removed_is_no_reason_not_to_start() {
+    let rig = Rig::new();
+    rig.disk.create(Path::new("/data/trash/stays")).unwrap();
+    let disk = rig.disk.clone();
+    rig.logs.close().unwrap();
+    drop(rig);
+    disk.fail(Op::Remove, 0, std::io::ErrorKind::PermissionDenied);
+    let rig = Rig::open(&disk, by_hand(small_segments())).unwrap();
+    assert_eq!(rig.disk.list(Path::new("/data/trash")).unwrap(), ["stays"]);
+}
+
+#[test]
+fn a_log_that_may_be_there_after_a_start_or_not_ends_the_server() {
+    let rig = Rig::new();
+    // The first is that of the new directory itself.
+    rig.disk.fail(Op::SyncDirectory, 1, std::io::ErrorKind::Other);
+    let name = LogName::parse("orders").unwrap();
+    let made = rig.logs.create(&name, LogOverrides::default());
+    assert!(matches!(made, Err(CreateError::Failed(_))), "{made:?}");
+    assert!(rig.logs.has_failed());
+}
+
+#[test]
+fn a_log_that_cannot_be_made_leaves_nothing() {
+    let rig = Rig::new();
+    let name = LogName::parse("orders").unwrap();
+    for op in [Op::Write, Op::Sync, Op::Rename] {
+        rig.disk.fail(op, 0, std::io::ErrorKind::StorageFull);
+        let made = rig.logs.create(&name, LogOverrides::default());
+        assert!(matches!(made, Err(CreateError::Io(_))), "{made:?}");
+        assert_eq!(rig.disk.list(Path::new("/data/trash")).unwrap(), [""; 0], "{op:?}");
+    }
+    rig.logs.create(&name, LogOverrides::default()).unwrap();
 }

@@ -114,7 +114,7 @@ const FLOORS: [&[&str]; 6] = [
         "retention",
     ],
     &["recovery"],
-    &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs"],
+    &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],
 ];
 
 #[test]

@@ -70,16 +70,19 @@ impl Dump {
     /// Runs the command.
     pub(super) fn run(self, is_json: bool) -> Result<ExitCode, CliError> {
         let mut out = BufWriter::new(io::stdout().lock());
-        let mut damaged = None;
+        let mut first: Option<CliError> = None;
         for path in &self.files {
-            let verified = self.file(path, is_json, &mut out);
+            let read = self.file(path, is_json, &mut out);
             out.flush().map_err(CliError::Output)?;
-            match verified {
-                Err(error @ CliError::Damaged { .. }) => damaged = damaged.or(Some(error)),
-                other => other?,
+            match read {
+                Ok(()) => {}
+                Err(error @ CliError::Output(_)) => return Err(error),
+                // Said at the end; the other files are read all the same.
+                Err(error) if first.is_none() => first = Some(error),
+                Err(error) => output::note(format_args!("varve: error: {}", output::chain(&error))),
             }
         }
-        damaged.map_or(Ok(ExitCode::SUCCESS), Err)
+        first.map_or(Ok(ExitCode::SUCCESS), Err)
     }
 
     fn file(&self, path: &Path, is_json: bool, out: &mut impl Write) -> Result<(), CliError> {
@@ -91,7 +94,14 @@ impl Dump {
             match batch {
                 Ok(batch) => {
                     count += 1;
-                    self.batch(&batch, is_json, out).map_err(CliError::Output)?;
+                    if !self.batch(&batch, is_json, out).map_err(CliError::Output)? {
+                        places += 1;
+                        out.flush().map_err(CliError::Output)?;
+                        let (path, base) = (path.display(), batch.base_offset);
+                        output::note(format_args!(
+                            "{path}: the batch at offset {base} is no batch"
+                        ));
+                    }
                 }
                 Err(error @ ArchivedError::Damaged { .. }) => {
                     places += 1;
@@ -116,19 +126,26 @@ impl Dump {
         if places > 0 { Err(CliError::Damaged { path: path.to_owned(), places }) } else { Ok(()) }
     }
 
-    fn batch(&self, batch: &ArchivedBatch, is_json: bool, out: &mut impl Write) -> io::Result<()> {
-        if self.verify {
-            return Ok(());
-        }
+    /// Writes what is asked for of `batch`; `false` if its records cannot be told apart, although
+    /// they are what was stored.
+    fn batch(
+        &self,
+        batch: &ArchivedBatch,
+        is_json: bool,
+        out: &mut impl Write,
+    ) -> io::Result<bool> {
+        let Ok(parsed) = Batch::parse_from_bytes(&batch.payload) else {
+            return Ok(false);
+        };
         if self.headers {
-            return Header::of(batch).write(is_json, out);
+            Header::of(batch).write(is_json, out)?;
+        } else if !self.verify {
+            let format = self.format.unwrap_or(if is_json { Format::Json } else { Format::Lines });
+            for (offset, record) in (batch.base_offset.get()..).zip(parsed.records) {
+                format.write(out, offset, batch.append_time_us, &record)?;
+            }
         }
-        let format = self.format.unwrap_or(if is_json { Format::Json } else { Format::Lines });
-        let records = Batch::parse_from_bytes(&batch.payload).map_err(io::Error::other)?.records;
-        for (offset, record) in (batch.base_offset.get()..).zip(records) {
-            format.write(out, offset, batch.append_time_us, &record)?;
-        }
-        Ok(())
+        Ok(true)
     }
 }
 

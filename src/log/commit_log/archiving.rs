@@ -1,7 +1,6 @@
 //! Copies of segments in the archive, made before the segments go.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Log;
@@ -43,7 +42,7 @@ impl Log {
             return (self.start(), Some(error));
         };
         let place = Place { directory, log: (&self.name, self.id) };
-        let may_go_on = || !self.is_leaving.load(Ordering::Acquire);
+        let may_go_on = || !self.must_hurry();
         for segment in self.segments.load_full().iter() {
             if segment.end() > before || !segment.is_sealed() {
                 break;
@@ -70,7 +69,7 @@ impl Log {
     fn archive_failed(&self, error: &IoError) {
         let now = self.engine.clock.running();
         let is_news = self.archiving.lock().failed_at.replace(now).is_none();
-        if is_news && !self.is_leaving.load(Ordering::Acquire) {
+        if is_news && !self.must_hurry() {
             log::warn!("event=archive_failed log={} kept=segments error={error:?}", self.name());
         }
     }

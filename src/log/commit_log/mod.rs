@@ -250,6 +250,11 @@ impl Log {
         self.intake.lock().refusal == Some(refusal)
     }
 
+    /// Whether what takes long should stop halfway.
+    fn must_hurry(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire) || self.engine.is_closing()
+    }
+
     /// Whether it was deleted.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire)

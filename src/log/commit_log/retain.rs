@@ -43,7 +43,7 @@ impl Log {
         };
         let outcome = self.retain_some();
         if let Err(error) = outcome
-            && !self.is_leaving.load(Ordering::Acquire)
+            && !self.must_hurry()
         {
             log::warn!("event=retention_failed log={} error={error:?}", self.name());
         }

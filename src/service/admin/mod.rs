@@ -19,7 +19,7 @@ use super::detach::detach;
 use super::limits::CallSlot;
 use super::message::{Reply, Request, method};
 use super::methods;
-use super::reads::Read;
+use super::reads::{Read, Reads};
 use super::refusal::{BadRequest, OverLimit, Refusal};
 
 static CREATE_LOG: Method<Request, Reply> = method(methods::CREATE_LOG, MethodType::Unary);
@@ -33,23 +33,33 @@ static INFO: Method<Request, Reply> = method(methods::GET_SERVER_INFO, MethodTyp
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let builder = ServiceBuilder::new();
-    let builder = add(builder, backend, &CREATE_LOG, logs::create);
-    let builder = add(builder, backend, &UPDATE_LOG, settings::update);
-    let builder = add(builder, backend, &DELETE_LOG, logs::delete);
-    let builder = add(builder, backend, &LIST_LOGS, logs::list);
-    let builder = add(builder, backend, &DESCRIBE_LOG, logs::describe);
-    let builder = add(builder, backend, &TRIM, trim::trim);
-    add(builder, backend, &INFO, info::get).build()
+    let builder = add(builder, backend, &CREATE_LOG, (desk, logs::create));
+    let builder = add(builder, backend, &UPDATE_LOG, (desk, settings::update));
+    let builder = add(builder, backend, &DELETE_LOG, (yard, logs::delete));
+    let builder = add(builder, backend, &LIST_LOGS, (desk, logs::list));
+    let builder = add(builder, backend, &DESCRIBE_LOG, (desk, logs::describe));
+    let builder = add(builder, backend, &TRIM, (yard, trim::trim));
+    add(builder, backend, &INFO, (desk, info::get)).build()
 }
 
 /// What a call does, on a thread that may wait for the disk.
 type Work<Q, A> = fn(&Backend, &Caller, &Q) -> Result<A, Refusal>;
+/// The threads that do it.
+type Place = fn(&Backend) -> &Reads;
+
+fn desk(backend: &Backend) -> &Reads {
+    &backend.desk
+}
+
+fn yard(backend: &Backend) -> &Reads {
+    &backend.yard
+}
 
 fn add<Q: Message, A: Message>(
     builder: ServiceBuilder,
     backend: &Arc<Backend>,
     method: &'static Method<Request, Reply>,
-    work: Work<Q, A>,
+    (place, work): (Place, Work<Q, A>),
 ) -> ServiceBuilder {
     let backend = Arc::clone(backend);
     builder.add_unary_handler(method, move |_, mut request, sink| {
@@ -57,7 +67,7 @@ fn add<Q: Message, A: Message>(
             Ok((caller, slot, request)) => {
                 let own = Arc::clone(&backend);
                 let waiting = Waiting { backend: own, sink, caller, slot, request, work };
-                backend.desk.submit(Box::new(waiting));
+                place(&backend).submit(Box::new(waiting));
             }
             Err(refusal) => answer(&backend, sink, Err(refusal)),
         }
@@ -86,7 +96,10 @@ fn begin<Q: Message>(
 
 impl<Q: Message, A: Message> Read for Waiting<Q, A> {
     fn run(self: Box<Self>) {
-        let outcome = (self.work)(&self.backend, &self.caller, &self.request);
+        let outcome = match self.backend.guard.is_stopping() {
+            true => Err(Refusal::Stopping),
+            false => (self.work)(&self.backend, &self.caller, &self.request),
+        };
         // The call counts as answered before the answer can make the client call again.
         drop(self.slot);
         answer(&self.backend, self.sink, outcome.map(|message| encode(&message)));

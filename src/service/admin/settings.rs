@@ -9,7 +9,7 @@ use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::guard::{Administer, Permit};
 use crate::service::limits::Limits;
-use crate::service::refusal::{BadRequest, Refusal};
+use crate::service::refusal::{BadRequest, Refusal, brief};
 
 /// A setting that can follow the server's again.
 struct Setting {
@@ -70,8 +70,8 @@ pub(super) fn update(
 ) -> Result<UpdateLogResponse, Refusal> {
     let name = named(&request.log)?;
     let set = read(&request.settings, backend.limits())?;
-    let resets = read_resets(request)?;
     let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
+    let resets = read_resets(request)?;
     let changed = permit.update(|own| {
         resets.iter().for_each(|setting| (setting.reset)(own));
         merge(own, &set);
@@ -154,7 +154,7 @@ pub(super) fn shown(own: &LogOverrides) -> String {
 fn read_resets(request: &UpdateLogRequest) -> Result<Vec<&'static Setting>, BadRequest> {
     let find = |(place, name): (usize, &String)| {
         let setting = SETTINGS.iter().find(|setting| setting.name == name);
-        let setting = setting.ok_or_else(|| BadRequest::NoSetting { place, name: name.clone() })?;
+        let setting = setting.ok_or_else(|| BadRequest::NoSetting { place, name: brief(name) })?;
         match (setting.value)(&request.settings) {
             Some(_) => Err(BadRequest::SetAndReset { name: setting.name }),
             None => Ok(setting),

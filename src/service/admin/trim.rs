@@ -15,7 +15,15 @@ pub(super) fn trim(
 ) -> Result<TrimResponse, Refusal> {
     let name = named(&request.log)?;
     let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
+    let start = permit.start();
     let trimmed = permit.trim(Offset::new(request.before_offset), request.dry_run);
+    if let (Err(error), moved) = (&trimmed, permit.start())
+        && moved > start
+    {
+        // It came some of the way.
+        let what = format!("start={moved} unfinished={:?}", error.to_string());
+        backend.changed(caller, "log_trimmed", name, &what);
+    }
     let trimmed = trimmed.map_err(|error| match error {
         // Trimming would take away what a repair may need.
         TrimError::Unavailable if permit.is_damaged() => AppendError::Damaged.into(),

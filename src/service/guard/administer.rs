@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Act as _, Administer, Guard, Permit, Produce};
 use crate::acl::Action;
 use crate::log::{
-    CreateError, Description, Log, LogId, LogName, LogOverrides, LogSettings, Logs, Offset,
-    ReadError, Summary, TrimError, Trimmed, UpdateError,
+    AckError, CreateError, Description, Log, LogId, LogName, LogOverrides, LogSettings, Logs,
+    Offset, ReadError, Summary, TrimError, Trimmed, UpdateError,
 };
 use crate::service::caller::Caller;
 use crate::service::methods::Need;
@@ -105,6 +105,7 @@ impl Guard {
             }
             CreateError::Setting(error) => BadRequest::from(error).into(),
             CreateError::Closed => Refusal::Stopping,
+            CreateError::Failed(_) => AckError::Failed.into(),
             CreateError::Io(error) => Refusal::Files(error),
         })
     }
@@ -160,6 +161,11 @@ impl Permit<Administer> {
         change: impl FnOnce(&mut LogOverrides),
     ) -> Result<LogOverrides, UpdateError> {
         self.log.update(change)
+    }
+
+    /// The first offset that the log holds.
+    pub(crate) fn start(&self) -> Offset {
+        self.log.bounds().start
     }
 
     /// Blocks on the disk.

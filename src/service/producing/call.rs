@@ -123,6 +123,9 @@ fn answer<D: Dialect>(
 
 impl<D: Dialect> Creating<D> {
     fn create_and_append(&mut self) -> Result<Outcome, Refusal> {
+        if self.backend.guard.is_stopping() {
+            return Err(Refusal::Stopping);
+        }
         let message = self.request.bytes();
         let order = D::order(&message, self.backend.limits())?;
         let permit = self.backend.permit_to_produce(&self.caller, named(&order)?)?;

@@ -30,7 +30,7 @@ use crate::service::inbox::Inbox;
 use crate::service::limits::StreamSlot;
 use crate::service::message::{Reply, Request};
 use crate::service::outbox::Outbox;
-use crate::service::refusal::{BadRequest, Limited, OverLimit, Refusal};
+use crate::service::refusal::{BadRequest, Limited, OverLimit, Refusal, brief};
 use crate::service::session::Session;
 
 /// An open stream, on its way to its thread and there.
@@ -87,7 +87,7 @@ impl Terms {
             if order.log.is_empty() || order.log == first {
                 return Ok(permit);
             }
-            let (first, other) = (first.to_owned(), order.log.to_owned());
+            let (first, other) = (first.to_owned(), brief(order.log));
             return Err(BadRequest::OtherLog { first, other }.into());
         }
         let permit = backend.permit_to_produce(&self.caller, named(order)?)?;
