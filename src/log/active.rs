@@ -40,15 +40,20 @@ pub(crate) struct Active {
 pub(crate) struct Resting {
     pub(crate) segment: Arc<Segment>,
     pub(crate) mark: Mark,
+    pub(crate) began: Instant,
 }
 
 impl Resting {
+    /// As a start finds it.
+    pub(crate) fn found(segment: Arc<Segment>, mark: Mark) -> Self {
+        Self { segment, mark, began: Instant::now() }
+    }
+
     /// Opens the files to append.
     pub(crate) fn wake(self) -> Result<Active, IoError> {
         let files = self.segment.files().map_err(|fault| fault.at(&self.segment.store_path()))?;
         let allocated_bytes = files.store.file_bytes()?;
-        let Self { segment, mark } = self;
-        let began = Instant::now();
+        let Self { segment, mark, began } = self;
         Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked: false })
     }
 }
@@ -128,7 +133,7 @@ impl Active {
 
     /// Lets go of the files.
     pub(crate) fn rest(self) -> Resting {
-        Resting { segment: self.segment, mark: self.mark }
+        Resting { segment: self.segment, mark: self.mark, began: self.began }
     }
 
     /// What the footer says of this segment. All its frames are durable.
@@ -164,11 +169,21 @@ impl Active {
         u128::from(left) * elapsed < u128::from(self.mark.position) * PREPARE_AHEAD.as_micros()
     }
 
-    /// The capacity of the segment after this one.
-    pub(crate) fn next_capacity(&self, settings: &LogSettings) -> u64 {
+    /// The capacity of the segment after this one, if this one is being filled.
+    pub(crate) fn grown_capacity(&self, settings: &LogSettings) -> u64 {
         let growth = if self.began.elapsed() < QUICK { 8 } else { 2 };
         let largest = settings.segment_bytes_max;
         self.mark.capacity_bytes.max(FIRST_CAPACITY_BYTES).saturating_mul(growth).min(largest)
+    }
+
+    /// The capacity of the segment after this one, which ends here: no more than this one needed,
+    /// if it was not filled.
+    pub(crate) fn next_capacity(&self, settings: &LogSettings) -> u64 {
+        if self.mark.position >= self.mark.capacity_bytes / 2 {
+            return self.grown_capacity(settings);
+        }
+        let needed = self.mark.position.max(FIRST_CAPACITY_BYTES);
+        needed.next_power_of_two().min(settings.segment_bytes_max)
     }
 }
 

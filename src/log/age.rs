@@ -5,7 +5,8 @@
 //! happened for ten minutes, in which the clock may be corrected, and then catches up by a minute a
 //! second. What it has come to is kept in the file `clock` of the data directory, so that a server
 //! that was down, or a host that starts with a wrong clock, begins from there. A wall clock that
-//! is behind is followed at once: that drops nothing.
+//! is behind is followed at once: that drops nothing; and when one that was behind at the start
+//! comes back to what was known before, it is followed at once too.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,27 +30,39 @@ const PACE: u32 = 60;
 pub(crate) struct AgeClock {
     /// What it came to at the last look, since the Unix epoch.
     at: Duration,
-    /// The monotonic clock at the last look.
+    /// The clocks at the last look.
+    wall: Duration,
     running: Duration,
-    /// Since when the wall clock is ahead.
+    /// Since when the wall clock is ahead by so much.
     ahead_since: Option<Duration>,
+    /// What it had come to before a start at which the wall clock was behind, and goes on to be.
+    known: Option<Duration>,
 }
 
 impl AgeClock {
     /// Begins at `known`, at most: what it came to before, or when the newest record was appended.
     pub(crate) fn start(known: Option<Duration>, wall: Duration, running: Duration) -> Self {
         let at = known.map_or(wall, |known| known.min(wall));
-        Self { at, running, ahead_since: None }
+        Self { at, wall, running, ahead_since: None, known: known.filter(|known| *known > wall) }
     }
 
     /// Takes a look at the clocks.
     pub(crate) fn look(&mut self, wall: Duration, running: Duration) {
         let ran = running.saturating_sub(self.running);
         self.running = running;
+        let has_jumped = wall > self.wall.saturating_add(ran).saturating_add(AGREES);
+        self.wall = wall;
+        self.known = self.known.map(|known| known.saturating_add(ran));
         let undisturbed = self.at.saturating_add(ran);
-        if wall <= undisturbed.saturating_add(AGREES) {
+        let was_there = self.known.is_some_and(|known| wall <= known.saturating_add(AGREES));
+        if was_there || wall <= undisturbed.saturating_add(AGREES) {
             (self.at, self.ahead_since) = (wall, None);
+            self.known = self.known.filter(|known| *known > wall);
             return;
+        }
+        if has_jumped {
+            // It is another doubt than before, if there was one.
+            self.ahead_since = None;
         }
         let since = *self.ahead_since.get_or_insert_with(|| {
             let ahead_s = wall.saturating_sub(undisturbed).as_secs();
@@ -62,6 +75,11 @@ impl AgeClock {
 
     pub(crate) fn at_us(&self) -> u64 {
         microseconds(self.at)
+    }
+
+    /// What a later start is to know.
+    pub(crate) fn kept_us(&self) -> u64 {
+        microseconds(self.known.map_or(self.at, |known| known.max(self.at)))
     }
 }
 
@@ -118,6 +136,27 @@ mod tests {
         assert_eq!(run(&mut clock, 100, 600, YEAR), seconds(700), "for ten minutes");
         assert_eq!(run(&mut clock, 700, 1, Duration::ZERO), seconds(701));
         assert_eq!(run(&mut clock, 701, 600, YEAR), seconds(1301), "and for ten more");
+    }
+
+    #[test]
+    fn r15_a_second_jump_is_doubted_as_long_as_the_first() {
+        let mut clock = AgeClock::start(None, START, Duration::ZERO);
+        run(&mut clock, 0, 590, YEAR);
+        assert_eq!(run(&mut clock, 590, 600, YEAR * 2), seconds(1190), "ten minutes from then");
+        assert_eq!(run(&mut clock, 1190, 10, YEAR * 2), seconds(1190 + 10 * 60));
+    }
+
+    #[test]
+    fn r15_a_clock_that_was_behind_at_the_start_is_followed_when_it_comes_back() {
+        let behind = START - YEAR;
+        let mut clock = AgeClock::start(Some(START), behind, Duration::ZERO);
+        clock.look(behind + seconds(1), seconds(1));
+        assert_eq!(clock.at, behind + seconds(1));
+        assert_eq!(clock.kept_us(), microseconds(START + seconds(1)), "it is not forgotten");
+        clock.look(START + seconds(30), seconds(2));
+        assert_eq!(clock.at, START + seconds(30));
+        clock.look(START + YEAR, seconds(3));
+        assert_eq!(clock.at, START + seconds(31), "but no further");
     }
 
     #[test]

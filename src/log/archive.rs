@@ -14,6 +14,8 @@ use super::width::wide;
 
 /// Copied at once, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
+/// Synced as often, so that nobody who wants the copying to end has to wait for long.
+const SYNC_PIECES: u64 = 8;
 
 /// Where a log's copies are.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +46,14 @@ pub(crate) fn keep(
     let source = Piecewise { file: open(disk, path)?, path, may_go_on };
     if let Ok(file) = disk.open_to_read(&target) {
         let copy = Piecewise { file, path: &target, may_go_on };
-        // Left by an attempt that was interrupted before the segment went.
+        // Left by an attempt that was interrupted before the segment went, or by one whose last
+        // sync failed: so it may yet be lost.
         if copy.sum(None)? == source.sum(None)? {
-            return Ok(());
+            let file = disk.open(&target).map_err(IoError::at("open", &target))?;
+            file.sync().map_err(IoError::at(SYNC, &target))?;
+            return [&*directory, place.directory].into_iter().try_for_each(|above| {
+                disk.sync_directory(above).map_err(IoError::at(SYNC, above))
+            });
         }
     }
     make_directory(disk, place.directory, &directory)?;
@@ -99,7 +106,7 @@ impl Piecewise<'_> {
     /// Reads all of it, and writes it to `target` if there is one.
     fn sum(&self, target: Option<(&dyn File, &Path)>) -> Result<Sum, IoError> {
         let mut piece = vec![0; PIECE_BYTES];
-        let mut sum = Sum { bytes: 0, crc: 0 };
+        let (mut sum, mut pieces) = (Sum { bytes: 0, crc: 0 }, 0_u64);
         loop {
             if !(self.may_go_on)() {
                 return Err(IoError::at("archive", self.path)(ErrorKind::Interrupted.into()));
@@ -112,6 +119,10 @@ impl Piecewise<'_> {
             }
             if let Some((file, path)) = target {
                 file.write_at(bytes, sum.bytes).map_err(IoError::at("write", path))?;
+                pieces += 1;
+                if pieces % SYNC_PIECES == 0 {
+                    file.sync().map_err(IoError::at(SYNC, path))?;
+                }
             }
             sum = Sum { bytes: sum.bytes + wide(read), crc: crc32c::crc32c_append(sum.crc, bytes) };
         }

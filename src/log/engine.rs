@@ -59,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) sync_latency: Latencies,
     data: PathBuf,
     age: Mutex<AgeClock>,
+    /// What it came to at the last look.
+    age_us: AtomicU64,
     jobs: (Sender<Job>, Receiver<Job>),
     /// What may take long and nobody waits for, for a thread of its own.
     chores: (Sender<Job>, Receiver<Job>),
@@ -79,6 +81,7 @@ impl Engine {
             disk,
             cache: Arc::new(FileCache::new(options.open_segments_max, options.busy_segments_max)),
             age: Mutex::new(AgeClock::start(None, clock.wall(), clock.running())),
+            age_us: AtomicU64::new(0),
             clock,
             trash: names::trash(data),
             data: data.to_owned(),
@@ -141,23 +144,35 @@ impl Engine {
 
     /// Counts ages from `known` on, if the wall clock is not behind that.
     pub(crate) fn begin_age(&self, known: Option<Duration>) {
-        *self.age.lock() = AgeClock::start(known, self.clock.wall(), self.clock.running());
+        let age = AgeClock::start(known, self.clock.wall(), self.clock.running());
+        self.age_us.store(age.at_us(), Ordering::Release);
+        *self.age.lock() = age;
     }
 
     /// Takes a look at the clocks.
     pub(crate) fn look_at_clocks(&self) {
-        self.age.lock().look(self.clock.wall(), self.clock.running());
+        let mut age = self.age.lock();
+        age.look(self.clock.wall(), self.clock.running());
+        self.age_us.store(age.at_us(), Ordering::Release);
     }
 
     /// The time that ages are counted to.
     pub(crate) fn age_us(&self) -> u64 {
-        self.age.lock().at_us()
+        self.age_us.load(Ordering::Acquire)
+    }
+
+    /// The time that is given to what happens now, in microseconds since the Unix epoch: that of
+    /// the clock, which was behind if ages are counted to a later one. So a record has no age when
+    /// it is appended.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.clock.now_us().max(self.age_us())
     }
 
     /// Keeps what the time of ages has come to, for the next start. If that fails it is tried again
     /// in a while.
     pub(crate) fn keep_age(&self) {
-        if let Err(error) = age::write(&*self.disk, &self.data, self.age_us()) {
+        let kept_us = self.age.lock().kept_us();
+        if let Err(error) = age::write(&*self.disk, &self.data, kept_us) {
             log::warn!("event=clock_not_kept error={error:?}");
         }
     }

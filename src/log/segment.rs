@@ -165,6 +165,11 @@ impl Segment {
         Ok(*self.facts.get_or_init(|| facts))
     }
 
+    /// As `facts`, and if its store cannot be read at least its size.
+    pub(crate) fn facts_or_size(&self) -> Result<Facts, IoError> {
+        self.facts().or_else(|_| Ok(Facts { store_bytes: self.store_bytes()?, times_us: None }))
+    }
+
     /// Lets go of the files, which are about to be removed: nobody opens them by their names any
     /// more, which a log of the same name may use again.
     pub(crate) fn retire(&self) {

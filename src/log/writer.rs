@@ -346,7 +346,7 @@ impl Writer {
             && active.fills_soon()
         {
             active.prepare_asked = true;
-            let capacity = active.next_capacity(&log.settings());
+            let capacity = active.grown_capacity(&log.settings());
             log.engine().queue_if_calm(Job::Prepare(Arc::clone(log), capacity));
         }
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {

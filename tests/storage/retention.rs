@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use varve::log::{
     ArchivedError, ArchivedSegment, CreateError, Disk as _, Durability, LogName, LogOverrides,
-    LogSettings, Offset, OpenError, Options, ReaderAction, ReaderName, ReaderOrder, SettingError,
-    SimDisk, SimTime, Tear, TrimError, UpdateError,
+    LogSettings, Offset, Op, OpenError, Options, ReaderAction, ReaderName, ReaderOrder,
+    SettingError, SimDisk, SimTime, Tear, TrimError, UpdateError,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -192,6 +192,23 @@ fn r15_a_host_that_starts_with_a_clock_years_ahead_removes_nothing() {
 }
 
 #[test]
+fn r15_records_are_not_old_because_the_clock_was_behind_when_the_server_started() {
+    let month = HOUR * 24 * 30;
+    let (disk, time) = (SimDisk::new(), SimTime::at(START - month));
+    let rig = with(&disk, &time, by_age(HOUR * 24));
+    pass(&rig, &time, 60);
+    time.set_wall(START);
+    // It takes a while until the clock is believed.
+    pass(&rig, &time, 14 * 3600);
+    let batch = Batch::of(1);
+    rig.append(&batch);
+    pass(&rig, &time, 20 * 3600);
+    assert_eq!(rig.read_all().len(), 1, "it is not a day old");
+    pass(&rig, &time, 8 * 3600);
+    assert_eq!(rig.read_all(), []);
+}
+
+#[test]
 fn r15_what_is_too_old_goes_some_time_after_a_long_pause() {
     let (disk, time) = (SimDisk::new(), SimTime::at(START));
     let rig = with(&disk, &time, by_age(HOUR * 24));
@@ -297,6 +314,56 @@ fn a_segment_that_cannot_be_archived_is_kept_and_tried_again_later() {
     let archived = in_archive(&rig.disk);
     assert!(rig.log.summary().unwrap().stored_bytes <= 6000);
     assert_eq!(archived.len() + kept.len(), all.len());
+}
+
+#[test]
+fn a_copy_whose_last_sync_failed_is_made_durable_before_its_segment_goes() {
+    for synced in 0..3 {
+        let time = SimTime::at(START);
+        let settings = LogSettings { archive: true, ..small_segments() };
+        let rig = with(&SimDisk::new(), &time, settings);
+        let all = rig.fill(20);
+        rig.disk.fail(Op::SyncDirectory, synced, std::io::ErrorKind::Other);
+        let second = rig.files(".store").remove(1);
+        let before = Offset::new(second.file_stem().unwrap().to_str().unwrap().parse().unwrap());
+        let first = rig.log.trim(before);
+        if first.is_err() {
+            rig.log.trim(before).unwrap();
+        }
+        let after = rig.disk.after_power_cut(Tear::LoseAll);
+        let gone = all.iter().filter(|(base, _)| *base < before).count();
+        assert_eq!(in_archive(&after).len(), gone, "{synced}: {first:?}");
+    }
+}
+
+#[test]
+fn a_log_that_gets_little_takes_little_however_often_it_rolls() {
+    let time = SimTime::at(START);
+    let settings = LogSettings { segment_age_max: Some(HOUR), ..LogSettings::default() };
+    let rig = with(&SimDisk::new(), &time, settings);
+    for n in 0..8 {
+        rig.append(&Batch::of(n));
+        pass(&rig, &time, 3700);
+    }
+    rig.append(&Batch::of(8));
+    assert_eq!(rig.files(".store").len(), 9);
+    let longest = rig.files(".store").iter().map(|path| rig.disk.bytes(path).unwrap().len()).max();
+    assert!(longest.unwrap() <= 256 << 10, "{longest:?}");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_stops_neither_retention_nor_a_description() {
+    let (disk, time) = (SimDisk::new(), SimTime::at(START));
+    let rig = with(&disk, &time, small_segments());
+    rig.fill(100);
+    rig.logs.close().unwrap();
+    drop(rig);
+    let settings = LogSettings { retention_bytes: Some(12_000), ..small_segments() };
+    let rig = with(&disk, &time, settings);
+    rig.disk.fail_with(Op::Read, 0, 5);
+    assert!(rig.log.describe().unwrap().summary.stored_bytes > 12_000);
+    pass(&rig, &time, 20);
+    assert!(rig.log.summary().unwrap().stored_bytes <= 12_000);
 }
 
 #[test]

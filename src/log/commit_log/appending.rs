@@ -78,7 +78,7 @@ impl Log {
             producer,
             ..FrameHeader::default()
         };
-        let now_us = self.engine.clock.now_us();
+        let now_us = self.engine.now_us();
         let mut intake = self.intake.lock();
         self.refuse(&intake)?;
         if let Some(producer) = &producer

@@ -67,9 +67,13 @@ impl Log {
 
     /// Says so once, until it works again.
     fn archive_failed(&self, error: &IoError) {
+        if self.must_hurry() {
+            // It was ended.
+            return;
+        }
         let now = self.engine.clock.running();
         let is_news = self.archiving.lock().failed_at.replace(now).is_none();
-        if is_news && !self.must_hurry() {
+        if is_news {
             log::warn!("event=archive_failed log={} kept=segments error={error:?}", self.name());
         }
     }

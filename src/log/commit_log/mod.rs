@@ -77,6 +77,8 @@ pub struct Log {
     checkpoint_queued: AtomicBool,
     roll_queued: AtomicBool,
     retain_queued: AtomicBool,
+    /// Retention failed the last time.
+    retention_fails: AtomicBool,
     /// Set for good or for a moment when the log is about to be closed or deleted, so that what
     /// takes long stops.
     is_leaving: AtomicBool,
@@ -126,6 +128,7 @@ impl Log {
             checkpoint_queued: AtomicBool::new(false),
             roll_queued: AtomicBool::new(false),
             retain_queued: AtomicBool::new(false),
+            retention_fails: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             archiving: Mutex::default(),
@@ -169,7 +172,7 @@ impl Log {
     /// The time by the clock that append times come from, in microseconds since the Unix epoch.
     #[must_use]
     pub fn now_us(&self) -> u64 {
-        self.engine.clock.now_us()
+        self.engine.now_us()
     }
 
     /// Reads whole batches from the one that holds `offset`: at least one, then as many as fit in

@@ -57,7 +57,7 @@ impl Log {
             // A trim may move the start further while this looks.
             next = next.max(self.bounds().start);
             match self.time_at_us(next) {
-                Ok(Some(time_us)) => return Ok(self.engine.clock.now_us().saturating_sub(time_us)),
+                Ok(Some(time_us)) => return Ok(self.engine.now_us().saturating_sub(time_us)),
                 Ok(None) => break,
                 Err(ReadError::OutOfRange { start, .. }) if next < start => next = start,
                 Err(ReadError::Damaged { resume: Some(resume), .. }) if next < resume => {
@@ -83,7 +83,7 @@ impl Log {
     pub fn change_readers(&self, orders: &[ReaderOrder]) -> Vec<Result<Reader, ReaderError>> {
         let terms = Terms {
             bounds: self.bounds(),
-            now_us: self.engine.clock.now_us(),
+            now_us: self.engine.now_us(),
             readers_max: self.engine.options.readers_per_log_max,
         };
         let outcomes = self.readers.run(orders, &terms).into_iter();

@@ -27,6 +27,10 @@ impl Log {
         if !has_retention(&settings) || self.archive_must_wait(&settings) {
             return false;
         }
+        if self.intake.lock().refusal.is_some() {
+            // Damaged, failed, or about to go.
+            return false;
+        }
         let segments = self.segments.load();
         let sealed = segments.iter().filter(|segment| !writer.writes_to(segment.base()));
         let known: Option<Vec<Held>> =
@@ -38,14 +42,21 @@ impl Log {
     /// Drops what the settings say, a few segments at a time; the housekeeper comes again.
     pub(crate) fn retain(self: &Arc<Self>) {
         self.retain_queued.store(false, Ordering::Relaxed);
+        if self.must_hurry() {
+            return;
+        }
         let Some(_drops) = self.drops.try_lock() else {
             return;
         };
-        let outcome = self.retain_some();
-        if let Err(error) = outcome
-            && !self.must_hurry()
-        {
-            log::warn!("event=retention_failed log={} error={error:?}", self.name());
+        match self.retain_some() {
+            Ok(()) => self.retention_fails.store(false, Ordering::Relaxed),
+            // Said once, until it works again.
+            Err(error) if !self.must_hurry() => {
+                if !self.retention_fails.swap(true, Ordering::Relaxed) {
+                    log::warn!("event=retention_failed log={} error={error:?}", self.name());
+                }
+            }
+            Err(_) => {}
         }
     }
 
@@ -59,14 +70,18 @@ impl Log {
             if looked_into > SEGMENTS_AT_ONCE {
                 return Ok(());
             }
-            sealed.push(held(segment, segment.facts()?));
+            sealed.push(held(segment, segment.facts_or_size()?));
         }
-        let lowest = self.lowest_to_keep(&settings);
-        let overdue = self.overdue(&settings, &segments, &sealed, lowest).min(SEGMENTS_AT_ONCE);
-        let Some(last) = overdue.checked_sub(1).and_then(|last| sealed.get(last)) else {
+        let overdue_before = || {
+            let lowest = self.lowest_to_keep(&settings);
+            let overdue = self.overdue(&settings, &segments, &sealed, lowest).min(SEGMENTS_AT_ONCE);
+            overdue.checked_sub(1).and_then(|last| sealed.get(last)).map(|last| last.end)
+        };
+        let Some(before) = overdue_before() else {
             return Ok(());
         };
-        let dropped = match self.drop_before(last.end) {
+        // A reader may have come, or been set back, by the time that all is archived.
+        let dropped = match self.drop_before(before, || overdue_before().unwrap_or(Offset::ZERO)) {
             // It was told of already, and is tried again later.
             Err(TrimError::Archive(_)) => return Ok(()),
             dropped => dropped?,
@@ -140,7 +155,7 @@ impl Log {
             let (segment_bytes, first_us) = match self.active_mark(segment) {
                 Some(mark) => (mark.position, (mark.frames > 0).then_some(mark.first_time_us)),
                 None => {
-                    let facts = segment.facts()?;
+                    let facts = segment.facts_or_size()?;
                     (facts.store_bytes, facts.times_us.map(|(first, _)| first))
                 }
             };

@@ -36,7 +36,7 @@ impl Log {
     pub fn trim(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
         let _drops = self.drops.lock();
         self.with_writer(|writer| self.seal_before(writer, before))?;
-        self.drop_before(before)
+        self.drop_before(before, || before)
     }
 
     /// What `trim` would do. Blocks on the disk.
@@ -67,11 +67,16 @@ impl Log {
     }
 
     /// Drops the sealed segments below `before`, after what has to be kept of them elsewhere is
-    /// durable there. The caller holds `drops`.
-    pub(super) fn drop_before(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
+    /// durable there, which may take long: `still_before` says then how far they may go at most.
+    /// The caller holds `drops`.
+    pub(super) fn drop_before(
+        self: &Arc<Self>,
+        before: Offset,
+        still_before: impl FnOnce() -> Offset,
+    ) -> Result<Trimmed, TrimError> {
         let (covered, lack) = self.cover(before)?;
         let (before, unarchived) = self.archive_before(before.min(covered));
-        let trimmed = self.drop_kept_elsewhere(before)?;
+        let trimmed = self.drop_kept_elsewhere(before.min(still_before()))?;
         match (unarchived, lack.filter(|_| trimmed.segments == 0)) {
             (Some(error), _) => Err(TrimError::Archive(error)),
             (None, Some(error)) => Err(error.into()),

@@ -172,7 +172,7 @@ impl Log {
         else {
             return false;
         };
-        let age = Duration::from_micros(self.engine.clock.now_us().saturating_sub(first_us));
+        let age = Duration::from_micros(self.engine.now_us().saturating_sub(first_us));
         age >= age_max
     }
 

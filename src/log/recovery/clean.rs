@@ -38,7 +38,7 @@ pub(super) fn open(
     recovered.segments = segments(site, mark.durable_end);
     if let Some(segment) = recovered.segments.last().filter(|_| !sealed) {
         segment.publish(mark.frames, mark.durable_end, mark.position);
-        recovered.resting = Some(Resting { segment: Arc::clone(segment), mark });
+        recovered.resting = Some(Resting::found(Arc::clone(segment), mark));
     }
     Ok(Some(recovered))
 }

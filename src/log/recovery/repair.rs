@@ -100,7 +100,7 @@ fn recovered(
     }
     let resting = resting.map(|segment| {
         segment.publish(mark.frames, mark.durable_end, mark.position);
-        Resting { segment, mark }
+        Resting::found(segment, mark)
     });
     let (start, damaged) = (site.start, verdict.tail_damaged);
     Recovered { segments, resting, damaged, ..Recovered::new(start, mark) }
