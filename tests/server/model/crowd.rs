@@ -220,7 +220,7 @@ fn r2_to_r5_producers_that_retry_over_kills_append_each_batch_once_and_in_order(
     let kills = variable(KILLS_VAR).unwrap_or(6);
     let repeat = repeat(0);
     let mut rng = Rng::new(repeat.seed);
-    let mut rig = Rig::new(&[]);
+    let mut rig = Rig::new();
     let stage = Stage {
         keys: rig.keys(),
         port: rig.port().into(),

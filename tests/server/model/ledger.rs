@@ -4,12 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use protobuf::MessageField;
+use protobuf::{Message as _, MessageField};
+use varve::proto::admin_service::LogSettings;
 use varve::proto::log_service::{Durability as Level, ProduceRequest, ProducerSequence};
 use varve::proto::record::Record;
 
 /// How many batches of a producer are recognised.
 pub(super) const WINDOW: u64 = 1024;
+/// The largest record of a log that has no limit of its own, and of any.
+pub(super) const RECORD_BYTES_MAX: u32 = 1 << 20;
+/// The largest segment of a log that has no limit of its own.
+pub(super) const SEGMENT_BYTES_MAX: u64 = 16 << 10;
 
 /// A batch as it must be read.
 #[derive(Clone, Debug)]
@@ -36,7 +41,9 @@ impl Entry {
 /// One log.
 pub(super) struct Ledger {
     pub(super) name: String,
-    pub(super) log_id: Option<Vec<u8>>,
+    pub(super) log_id: Vec<u8>,
+    /// What was set for it.
+    pub(super) own: LogSettings,
     /// All that there ever were, also those that were trimmed.
     pub(super) entries: Vec<Entry>,
     /// The first offset that is held, where a batch begins.
@@ -60,10 +67,12 @@ pub(super) enum Expected {
 }
 
 impl Ledger {
-    pub(super) fn new(name: &str) -> Self {
+    /// An empty one.
+    pub(super) fn new(name: &str, log_id: &[u8], own: LogSettings) -> Self {
         Self {
             name: name.to_owned(),
-            log_id: None,
+            log_id: log_id.to_vec(),
+            own,
             entries: Vec::new(),
             start: 0,
             durable: 0,
@@ -75,6 +84,24 @@ impl Ledger {
 
     pub(super) fn end(&self) -> u64 {
         self.entries.last().map_or(0, Entry::end)
+    }
+
+    pub(super) fn record_bytes_max(&self) -> u32 {
+        self.own.record_bytes_max.unwrap_or(RECORD_BYTES_MAX)
+    }
+
+    /// What is in force of its settings.
+    pub(super) fn settings(&self) -> LogSettings {
+        LogSettings {
+            segment_bytes_max: self.own.segment_bytes_max.or(Some(SEGMENT_BYTES_MAX)),
+            record_bytes_max: Some(self.record_bytes_max()),
+            ..LogSettings::default()
+        }
+    }
+
+    /// Its id, as errors tell it.
+    pub(super) fn hex_id(&self) -> String {
+        self.log_id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The batch that holds `offset`.
@@ -92,6 +119,12 @@ impl Ledger {
     }
 
     pub(super) fn expect(&self, request: &ProduceRequest) -> Expected {
+        let largest = request.records.iter().map(|record| record.compute_size()).max();
+        let (largest, limit) = (largest.unwrap_or_default(), self.record_bytes_max().into());
+        if largest > limit {
+            let values = vec![("limit", limit), ("actual", largest)];
+            return Expected::Refused { reason: "RECORD_TOO_LARGE", values };
+        }
         if let Some(producer) = request.producer.as_ref()
             && let Some(decided) = self.look_up(producer, &request.records)
         {

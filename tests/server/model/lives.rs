@@ -12,6 +12,7 @@ use varve::proto::log_service::{ProduceRequest, ProduceResponse};
 use varve::proto::record::Record;
 
 use super::Walk;
+use super::changing::FlyingChange;
 use super::ledger::{Entry, Ledger};
 use super::making::IDS;
 use super::producing::level_reached;
@@ -36,6 +37,9 @@ struct Flying {
 /// Records as they were found, each with its append time; their place is their offset.
 type Found = Vec<(Record, u64)>;
 
+/// Batches that were answered, with their offsets, and requests that were not.
+type Landed = (Vec<Entry>, Vec<ProduceRequest>);
+
 impl Walk {
     /// Ends the server with calls in flight, starts it again, and checks what it holds.
     pub(super) fn end_life(&mut self, end: End) {
@@ -44,8 +48,13 @@ impl Walk {
         }
         let is_calm = self.rng.one_in(2);
         let flying_max = if is_calm { 0 } else { 6 };
+        let change = (!is_calm).then(|| self.launch_change());
+        let condemned = change.as_ref().and_then(FlyingChange::condemned);
+        // One that is appended to at the same time is rarely deleted.
+        let alone = condemned.filter(|_| self.rng.one_in(2));
+        let most = |log| if alone == Some(log) { 0 } else { flying_max };
         let flying: Vec<_> =
-            (0..self.ledgers.len()).map(|log| self.launch(log, flying_max)).collect();
+            (0..self.ledgers.len()).map(|log| self.launch(log, most(log))).collect();
         let log = self.rng.below(self.ledgers.len() as u64) as usize;
         let commit = (!is_calm).then(|| self.launch_commit(log));
         if !is_calm {
@@ -60,35 +69,42 @@ impl Walk {
             }
         }
         let landed: Vec<_> = flying.into_iter().map(|flying| self.land(flying)).collect();
-        if end == End::Stop && self.rng.one_in(2) {
-            self.trim();
+        if end == End::Stop && is_calm && self.rng.one_in(2) {
+            self.trim_stopped();
         }
         self.rig.start();
-        let mut unanswered = Vec::new();
-        for (log, (answered, unknown)) in landed.into_iter().enumerate() {
-            let found = self.found(log);
-            self.ledgers[log].recover(answered, unknown.clone(), found);
-            unanswered.push(unknown);
-        }
+        let gone = change.and_then(|change| self.land_change(change));
+        self.recover(landed, gone);
+        let commit = commit.filter(|commit| Some(commit.log) != gone);
         commit.into_iter().for_each(|commit| self.land_commit(commit));
-        for (log, requests) in unanswered.into_iter().enumerate() {
-            // A retry of what is there is recognised, and appends what is not.
-            requests.iter().filter(|request| request.producer.is_some()).for_each(|request| {
-                self.send(log, request);
-            });
-        }
+        gone.into_iter().for_each(|log| self.bury(log));
+        self.look_at_all();
         self.ends.push(end);
     }
 
+    /// Checks what each log holds, but for the one that is `gone`, and retries what is unknown.
+    fn recover(&mut self, landed: Vec<Landed>, gone: Option<usize>) {
+        for (log, (answered, unknown)) in landed.into_iter().enumerate() {
+            if gone == Some(log) {
+                assert!(answered.is_empty(), "it was deleted with another end");
+                continue;
+            }
+            let found = self.found(log);
+            self.ledgers[log].recover(answered, unknown.clone(), found);
+            // A retry of what is there is recognised, and appends what is not.
+            unknown.iter().filter(|request| request.producer.is_some()).for_each(|request| {
+                self.send(log, request);
+            });
+        }
+    }
+
     /// Drops old segments of one log while no server runs.
-    fn trim(&mut self) {
+    fn trim_stopped(&mut self) {
         let log = self.rng.below(self.ledgers.len() as u64) as usize;
         let ledger = &mut self.ledgers[log];
         let before = ledger.start + self.rng.below(ledger.end() - ledger.start + 1);
         let start = self.rig.trim(&ledger.name, before);
-        assert!((ledger.start..=before).contains(&start), "{start} where {before} was asked for");
-        assert!(ledger.end() == start || ledger.entries[ledger.place(start)].base == start);
-        ledger.start = start;
+        ledger.begin_at(start, before);
     }
 
     /// Batches of which some may be lost, some not.
@@ -110,20 +126,22 @@ impl Walk {
         let id = self.rng.pick(&IDS);
         let count = self.rng.below(most + 1);
         let mut calls = Vec::new();
-        let mut streamed = Vec::new();
+        let (mut streamed, mut is_open) = (Vec::new(), true);
         for n in 0..count {
             let request = self.maker.batch(&mut self.rng, &self.ledgers[log].name);
             let reply = client.produce_async_opt(&request, in_time()).unwrap();
             calls.push((request, reply));
             let next = self.maker.next_of(&mut self.rng, &self.ledgers[log], (id, n));
-            block_on(sender.send((next.clone(), WriteFlags::default()))).unwrap();
+            // A record that is too large by now ends the stream.
+            let mut send = || block_on(sender.send((next.clone(), WriteFlags::default())));
+            is_open = is_open && send().is_ok();
             streamed.push(next);
         }
         Flying { log, calls, streamed, replies }
     }
 
     /// Collects the answers that came, as batches with their offsets, and what was not answered.
-    fn land(&mut self, flying: Flying) -> (Vec<Entry>, Vec<ProduceRequest>) {
+    fn land(&mut self, flying: Flying) -> Landed {
         let Flying { log, calls, streamed, mut replies } = flying;
         let calls = calls.into_iter().map(|(request, reply)| (request, block_on(reply).ok()));
         let mut outcomes: Vec<_> = calls.collect();

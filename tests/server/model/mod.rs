@@ -3,13 +3,17 @@
 //!
 //! `VARVE_MODEL_SEED` repeats a run, which a failure names; what a kill meets on its way differs
 //! all the same. `VARVE_MODEL_STEPS` makes a run longer. `ledger` is the model, `making` makes up
-//! requests, `rig` runs the program; `producing`, `consuming`, `readers` and `lives` are the kinds
-//! of steps. In `crowd` many clients act at once.
+//! requests, `rig` runs the program; `producing`, `consuming`, `readers`, `administering`,
+//! `looking`, `lives` and `changing` are the kinds of steps. In `crowd` many clients act at once,
+//! `keeper` among them.
 
+mod administering;
+mod changing;
 mod consuming;
 mod crowd;
 mod ledger;
 mod lives;
+mod looking;
 mod making;
 mod producing;
 mod readers;
@@ -19,6 +23,7 @@ mod rng;
 use std::hash::{BuildHasher as _, RandomState};
 
 use varve::log::DEFAULT_LOG;
+use varve::proto::admin_service::LogSettings;
 
 use self::ledger::Ledger;
 use self::lives::End;
@@ -35,7 +40,11 @@ struct Walk {
     maker: Maker,
     rig: Rig,
     ledgers: Vec<Ledger>,
+    /// Logs that were deleted.
+    gone: Vec<Ledger>,
     ends: Vec<End>,
+    /// How many changes were under way at an end and not answered.
+    lost_answers: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +58,17 @@ enum Step {
     Commit,
     LookAtReaders,
     DeleteReader,
+    Create,
+    Delete,
+    Update,
+    Trim,
+    List,
+    Describe,
+    AskForOneGone,
     End(End),
 }
 
-const STEPS: [(u64, Step); 11] = [
+const STEPS: [(u64, Step); 18] = [
     (30, Step::Produce),
     (8, Step::ProduceStream),
     (3, Step::ProduceFirst),
@@ -62,20 +78,36 @@ const STEPS: [(u64, Step); 11] = [
     (8, Step::Commit),
     (4, Step::LookAtReaders),
     (1, Step::DeleteReader),
-    (3, Step::End(End::Kill)),
+    (6, Step::Create),
+    (6, Step::Delete),
+    (4, Step::Update),
+    (5, Step::Trim),
+    (2, Step::List),
+    (3, Step::Describe),
+    (2, Step::AskForOneGone),
+    (4, Step::End(End::Kill)),
     (2, Step::End(End::Stop)),
 ];
 
 impl Walk {
     fn new(seed: u64) -> Self {
-        let names = [DEFAULT_LOG, "orders.eu"];
+        let rig = Rig::new();
+        let told = rig.look(DEFAULT_LOG).expect("a log that is always there");
+        let default = Ledger::new(DEFAULT_LOG, &told.log.log_id, LogSettings::default());
         Self {
             rng: Rng::new(seed),
             maker: Maker::new(),
-            rig: Rig::new(&names),
-            ledgers: names.map(Ledger::new).into(),
+            rig,
+            ledgers: vec![default],
+            gone: Vec::new(),
             ends: Vec::new(),
+            lost_answers: 0,
         }
+    }
+
+    /// The place of the log that has this name now.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.ledgers.iter().position(|ledger| ledger.name == name)
     }
 
     fn step(&mut self, step: Step) {
@@ -90,6 +122,13 @@ impl Walk {
             Step::Commit => self.commit(log),
             Step::LookAtReaders => self.look_at_readers(log),
             Step::DeleteReader => self.delete_reader(log),
+            Step::Create => self.create(),
+            Step::Delete => self.delete(log),
+            Step::Update => self.update(log),
+            Step::Trim => self.trim(log),
+            Step::List => self.list(),
+            Step::Describe => drop(self.describe(log)),
+            Step::AskForOneGone => self.ask_for_one_gone(),
             Step::End(end) => self.end_life(end),
         }
     }
@@ -136,8 +175,13 @@ fn r1_to_r5_r15_r17_what_is_read_is_what_was_answered_whatever_ends_the_server()
         (0..walk.ledgers.len()).for_each(|log| walk.read_all(log));
     }
     let kills = walk.ends.iter().filter(|end| **end == End::Kill).count();
-    let batches: usize = walk.ledgers.iter().map(|ledger| ledger.entries.len()).sum();
-    let lost: u64 = walk.ledgers.iter().map(|ledger| ledger.lost).sum();
-    let steps = repeat.steps;
+    let all = || walk.gone.iter().chain(&walk.ledgers);
+    let batches: usize = all().map(|ledger| ledger.entries.len()).sum();
+    let lost: u64 = all().map(|ledger| ledger.lost).sum();
+    let (steps, gone, unanswered) = (repeat.steps, walk.gone.len(), walk.lost_answers);
     println!("cases: {steps} steps, {kills} kills, {batches} batches kept, {lost} lost in memory");
+    println!(
+        "cases: {} logs, {gone} deleted; {unanswered} changes lost their answers",
+        all().count()
+    );
 }

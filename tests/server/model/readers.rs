@@ -13,7 +13,7 @@ use crate::world::{failure, in_time};
 
 /// A commit whose answer nobody waited for.
 pub(super) struct FlyingCommit {
-    log: usize,
+    pub(super) log: usize,
     name: String,
     offset: u64,
     reply: ClientUnaryReceiver<CommitReaderResponse>,
@@ -21,7 +21,7 @@ pub(super) struct FlyingCommit {
 
 impl Ledger {
     /// Checks that `reader` stands where it was put. All must be durable.
-    fn stands(&self, reader: &Reader) {
+    pub(super) fn stands(&self, reader: &Reader) {
         let offset = self.readers.get(&reader.name).copied();
         assert_eq!(offset, Some(reader.offset), "reader {} of {}", reader.name, self.name);
         assert_eq!(reader.lag_records, self.end() - reader.offset.max(self.start));
@@ -128,7 +128,7 @@ impl Walk {
     }
 }
 
-fn commit(log: &str, reader: &str, (offset, force): (u64, bool)) -> CommitReaderRequest {
+pub(super) fn commit(log: &str, reader: &str, (offset, force): (u64, bool)) -> CommitReaderRequest {
     CommitReaderRequest {
         log: log.to_owned(),
         reader: reader.to_owned(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use grpcio::Channel;
 use rustix::process::Signal;
-use varve::log::{DEFAULT_LOG, LogName, LogOverrides, Logs, Offset, Options, OsDisk};
+use varve::log::{Logs, Offset, Options, OsDisk};
+use varve::proto::admin_service_grpc::AdminClient;
 use varve::proto::log_grpc::LogClient as FirstClient;
 use varve::proto::log_service_grpc::LogClient;
 use varve::proto::readers_service_grpc::ReadersClient;
@@ -38,11 +39,10 @@ impl Keys {
 }
 
 impl Rig {
-    /// With these logs, which are empty, and a running server.
-    pub(super) fn new(logs: &[&str]) -> Self {
+    /// With a running server.
+    pub(super) fn new() -> Self {
         let site = Site::new();
         site.write("varve.toml", CONFIG);
-        create(&site.path("data"), logs);
         let mut rig = Self { site, life: None };
         rig.start();
         rig
@@ -93,6 +93,10 @@ impl Rig {
         LogClient::new(self.channel())
     }
 
+    pub(super) fn admin(&self) -> AdminClient {
+        AdminClient::new(self.channel())
+    }
+
     pub(super) fn first(&self) -> FirstClient {
         FirstClient::new(self.channel())
     }
@@ -117,14 +121,6 @@ impl Drop for Rig {
 
 fn port(server: &Running) -> u16 {
     server.address.rsplit(':').next().unwrap().parse().unwrap()
-}
-
-fn create(data: &str, names: &[&str]) {
-    let logs = open(data);
-    for name in names.iter().filter(|name| **name != DEFAULT_LOG) {
-        logs.create(&LogName::parse(name).unwrap(), LogOverrides::default()).unwrap();
-    }
-    logs.close().unwrap();
 }
 
 fn open(data: &str) -> Arc<Logs> {
