@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use varve::log::{Bounds, Durability, Offset, Pending, SimDisk, Tear};
+use varve::log::{Bounds, Durability, Offset, Options, Pending, SimDisk, SimTime, Tear};
 
 use crate::rig::{Batch, Rig, by_hand, poll, small_segments, wait};
 
@@ -145,12 +147,48 @@ fn r1_to_r8_hold_after_a_cut_behind_every_call() {
     println!("cases: {cases} power cuts over {steps} calls");
 }
 
+/// The last segment may be one in which nothing is yet.
+#[test]
+fn r15_append_times_never_go_back_after_a_cut_behind_every_call() {
+    let script = |disk: &SimDisk, newest_us: &mut u64| {
+        let time = SimTime::at(Duration::from_secs(2_000_000_000));
+        let at = Options { time: Arc::new(time.clone()), ..by_hand(small_segments()) };
+        let rig = Rig::open(disk, at).ok()?;
+        for n in 0..12 {
+            time.pass(Duration::from_secs(1));
+            let batch = Batch::of(n);
+            let pending = rig.log.append(&batch.payload, batch.records, Durability::Synced).ok()?;
+            let time_us = pending.append_time_us();
+            rig.logs.work();
+            if poll(pending) == Poll::Ready(Ok(Durability::Synced)) {
+                *newest_us = time_us;
+            }
+        }
+        rig.log.trim(rig.log.bounds().end).ok()
+    };
+    let whole = SimDisk::new();
+    assert!(script(&whole, &mut 0).is_some_and(|trimmed| trimmed.segments > 1));
+    for step in 0..=whole.steps() {
+        let (disk, mut newest_us) = (SimDisk::new(), 0);
+        disk.cut_power_after(step);
+        script(&disk, &mut newest_us);
+        // An hour before.
+        let time = Arc::new(SimTime::at(Duration::from_secs(1_999_996_400)));
+        let disk = disk.after_power_cut(Tear::KeepAll);
+        let rig = Rig::open(&disk, Options { time, ..by_hand(small_segments()) }).unwrap();
+        let told = rig.log.describe().unwrap();
+        assert!(told.newest_time_us.is_none_or(|time_us| time_us >= newest_us), "call {step}");
+        let pending = rig.log.append(b"x", NonZeroU32::MIN, Durability::Synced).unwrap();
+        assert!(pending.append_time_us() >= newest_us, "call {step}");
+    }
+}
+
 #[test]
 fn r1_to_r8_hold_when_several_threads_append_while_the_power_goes() {
     let mut cases = 0;
     for step in (20..400).step_by(7) {
         let disk = SimDisk::new();
-        let options = varve::log::Options { flushers: 2, ..by_hand(small_segments()) };
+        let options = Options { flushers: 2, ..by_hand(small_segments()) };
         let rig = Rig::open(&disk, options).unwrap();
         disk.cut_power_after(disk.steps() + step);
         let witness = append_from_threads(&rig);

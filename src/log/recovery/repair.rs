@@ -30,6 +30,8 @@ struct Verdict {
     /// Acknowledged records that are gone: from, where reading can go on, in which store.
     damage: Vec<(Offset, Offset, usize)>,
     end: Offset,
+    /// When the newest record that is kept was appended, whichever store it is in.
+    last_time_us: u64,
     tail_damaged: bool,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn open(
     mark.capacity_bytes = capacity(site, &survey, &verdict, &fallback)?;
     mark.incarnation = survey.incarnation;
     mark.durable_end = verdict.end;
+    mark.last_time_us = verdict.last_time_us.max(fallback.last_time_us);
     if verdict.tail_damaged {
         return Ok(recovered(site, &verdict, mark, segments(site, verdict.end), None));
     }
@@ -129,6 +132,7 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
             }
             verdict.end = verdict.end.max(piece.to());
             verdict.last = Some((n, piece.mark));
+            verdict.last_time_us = verdict.last_time_us.max(piece.mark.last_time_us);
         }
     }
     if verdict.end < survey.durable_end {
