@@ -1,5 +1,5 @@
-//! Many clients at once: producers that number their batches, a consumer at the tail, and a server
-//! that is killed under them.
+//! Many clients at once: producers that number their batches, a consumer at the tail, one who makes
+//! and deletes logs, and a server that is killed under them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::{SinkExt as _, StreamExt as _};
-use grpcio::WriteFlags;
+use grpcio::{Channel, WriteFlags};
 use protobuf::EnumOrUnknown;
 use varve::log::DEFAULT_LOG;
 use varve::proto::log_service::consume_request::Start;
@@ -15,6 +15,7 @@ use varve::proto::log_service::{ConsumeRequest, Durability as Level, ProduceRequ
 use varve::proto::log_service_grpc::LogClient;
 use varve::proto::record::Record;
 
+use super::keeper::Keeper;
 use super::ledger::claim;
 use super::producing::level_reached;
 use super::rig::{Keys, Rig};
@@ -28,21 +29,25 @@ const FLYING_MAX: usize = 40;
 const KILLS_VAR: &str = "VARVE_MODEL_KILLS";
 
 /// What all clients know.
-struct Stage {
+pub(super) struct Stage {
     keys: Keys,
     /// Where the server listens; it may be gone already.
     port: AtomicU16,
     /// Batches that were answered, by whichever producer.
     answered: AtomicU64,
     /// Nobody begins a new batch any more.
-    is_over: AtomicBool,
+    pub(super) is_over: AtomicBool,
     /// The end of the log, once nobody appends any more.
     end: AtomicU64,
 }
 
 impl Stage {
     fn client(&self) -> LogClient {
-        LogClient::new(self.keys.connect(self.port.load(Ordering::SeqCst)))
+        LogClient::new(self.connect())
+    }
+
+    pub(super) fn connect(&self) -> Channel {
+        self.keys.connect(self.port.load(Ordering::SeqCst))
     }
 }
 
@@ -229,7 +234,7 @@ fn r2_to_r5_producers_that_retry_over_kills_append_each_batch_once_and_in_order(
         end: u64::MAX.into(),
     };
     let stage = &stage;
-    let (kept, seen) = std::thread::scope(|scope| {
+    let (kept, seen, log) = std::thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|id| {
                 let producer = Producer::new(stage, id, Rng::new(rng.next()));
@@ -244,11 +249,16 @@ fn r2_to_r5_producers_that_retry_over_kills_append_each_batch_once_and_in_order(
             let _curtain = Curtain(stage);
             tail(stage)
         });
+        let keeper = Keeper::new(stage, Rng::new(rng.next()));
+        let keeper = scope.spawn(move || {
+            let _curtain = Curtain(stage);
+            keeper.run()
+        });
         kill_and_start(stage, &mut rig, &mut rng, kills);
         stage.is_over.store(true, Ordering::SeqCst);
         let kept: Vec<_> = producers.into_iter().map(|thread| thread.join().unwrap()).collect();
         stage.end.store(end_of(&kept), Ordering::SeqCst);
-        (kept, tail.join().unwrap())
+        (kept, tail.join().unwrap(), keeper.join().unwrap())
     });
     let mut expected = BTreeMap::new();
     for (id, bases) in (0..).zip(&kept) {
@@ -261,7 +271,11 @@ fn r2_to_r5_producers_that_retry_over_kills_append_each_batch_once_and_in_order(
     assert!(expected.keys().copied().eq(0..seen.len() as u64), "each offset is one producer's");
     assert!(expected.values().eq(&seen), "what the tail saw is what was answered");
     stage.end.store(seen.len() as u64, Ordering::SeqCst);
+    rig.kill();
+    rig.start();
+    stage.port.store(rig.port(), Ordering::SeqCst);
     assert!(tail(stage) == seen, "what was seen once is still there");
+    log.is_there(&mut Keeper::new(stage, rng));
     let batches: usize = kept.iter().map(Vec::len).sum();
     println!("cases: {kills} kills, {batches} batches");
 }

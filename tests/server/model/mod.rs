@@ -11,6 +11,7 @@ mod administering;
 mod changing;
 mod consuming;
 mod crowd;
+mod keeper;
 mod ledger;
 mod lives;
 mod looking;
