@@ -110,7 +110,6 @@ impl Walk {
         } else {
             outcome.unwrap();
             self.bury(log);
-            self.ask_for(self.gone.len() - 1);
         }
     }
 

@@ -47,6 +47,9 @@ impl Walk {
             self.produce_unsynced();
         }
         let is_calm = self.rng.one_in(2);
+        if is_calm {
+            self.change();
+        }
         let flying_max = if is_calm { 0 } else { 6 };
         let change = (!is_calm).then(|| self.launch_change());
         let condemned = change.as_ref().and_then(FlyingChange::condemned);
@@ -116,6 +119,16 @@ impl Walk {
                 request.durability = EnumOrUnknown::new(self.rng.pick(&levels));
                 self.send(log, &request);
             }
+        }
+    }
+
+    /// Changes a log right before the end. What was answered then holds.
+    fn change(&mut self) {
+        let log = self.rng.below(self.ledgers.len() as u64) as usize;
+        match self.rng.below(4) {
+            0 => self.create(),
+            1 | 2 => self.delete(log),
+            _ => self.update(log),
         }
     }
 

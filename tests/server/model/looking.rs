@@ -109,6 +109,11 @@ impl Walk {
         (0..self.ledgers.len()).for_each(|log| drop(self.describe(log)));
     }
 
+    /// Asks for the log that was deleted last.
+    pub(super) fn ask_for_the_last_gone(&self) {
+        self.gone.len().checked_sub(1).into_iter().for_each(|last| self.ask_for(last));
+    }
+
     /// Asks for a log that was deleted.
     pub(super) fn ask_for_one_gone(&mut self) {
         if !self.gone.is_empty() {
@@ -117,7 +122,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn ask_for(&self, gone: usize) {
+    fn ask_for(&self, gone: usize) {
         let gone = &self.gone[gone];
         match self.position(&gone.name) {
             Some(log) => self.ask_under_old_id(gone, &self.ledgers[log]),

@@ -124,7 +124,10 @@ impl Walk {
             Step::LookAtReaders => self.look_at_readers(log),
             Step::DeleteReader => self.delete_reader(log),
             Step::Create => self.create(),
-            Step::Delete => self.delete(log),
+            Step::Delete => {
+                self.delete(log);
+                self.ask_for_the_last_gone();
+            }
             Step::Update => self.update(log),
             Step::Trim => self.trim(log),
             Step::List => self.list(),
