@@ -7,6 +7,7 @@ mod administer;
 mod readers;
 
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,7 +21,8 @@ use super::refusal::{Denied, Refusal, brief};
 use super::session::{Session, Sessions};
 use crate::acl::{Action, Policy};
 use crate::log::{
-    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, ReadError,
+    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
+    ReadError,
 };
 use crate::tls::Moment;
 
@@ -173,6 +175,16 @@ impl<A> Permit<A> {
 impl Permit<Produce> {
     pub(crate) fn append(&self, batch: Append<'_>) -> Result<Pending, AppendError> {
         self.log.append_batch(batch)
+    }
+
+    /// Whether the log has the batch already.
+    pub(crate) fn has_appended(
+        &self,
+        producer: &Producer,
+        payload: &[u8],
+        records: NonZeroU32,
+    ) -> bool {
+        self.log.has_appended(producer, payload, records)
     }
 
     /// The largest record that the log takes, in bytes, if it has a limit of its own.

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use varve::log::{
-    AppendError, Durability, LogName, LogOverrides, LogSettings, Op, Options, SettingError,
-    SimDisk, SimTime, Tear, UpdateError,
+    Append, AppendError, Durability, LogName, LogOverrides, LogSettings, Op, Options, Producer,
+    ProducerId, SettingError, SimDisk, SimTime, Tear, UpdateError,
 };
 
 use crate::rig::{Batch, Rig, by_hand, small_segments};
@@ -171,4 +171,27 @@ fn a_log_tells_its_size_its_times_and_its_pace() {
         .sum();
     assert!((files..files + 4096).contains(&told.summary.stored_bytes), "{told:?}");
     assert!(rig.logs.sync_latency().max_us > 0);
+}
+
+#[test]
+fn r3_a_batch_that_is_there_is_a_duplicate_also_when_it_is_too_large_by_now() {
+    let rig = Rig::new();
+    let id = ProducerId::from_bytes([7; 16]).unwrap();
+    let send = |sequence| {
+        let producer = Some(Producer { id, epoch: 0, sequence });
+        let batch = Append {
+            payload: &[1; 100],
+            records: ONE,
+            durability: Durability::Synced,
+            expected: None,
+            producer,
+        };
+        let pending = rig.log.append_batch(batch);
+        rig.logs.work();
+        pending
+    };
+    assert!(!send(0).unwrap().is_duplicate());
+    rig.log.update(|overrides| overrides.batch_bytes_max = Some(50)).unwrap();
+    assert!(send(0).unwrap().is_duplicate());
+    assert_eq!(send(1).unwrap_err(), AppendError::TooLarge { bytes: 100, limit: 50 });
 }

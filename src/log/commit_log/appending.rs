@@ -66,11 +66,9 @@ impl Log {
     pub fn append_batch(self: &Arc<Self>, batch: Append<'_>) -> Result<Pending, AppendError> {
         let Append { payload, records, durability, expected, producer } = batch;
         let limit = self.settings.load().batch_bytes_max;
-        let payload_bytes = u32::try_from(payload.len()).ok().filter(|bytes| *bytes <= limit);
-        let Some(payload_bytes) = payload_bytes else {
-            let bytes = wide(payload.len());
-            return Err(AppendError::TooLarge { bytes, limit: u64::from(limit) });
-        };
+        let too_large =
+            || AppendError::TooLarge { bytes: wide(payload.len()), limit: u64::from(limit) };
+        let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
         let header = FrameHeader {
             payload_bytes,
             records: records.get(),
@@ -91,6 +89,10 @@ impl Log {
             calls.into_iter().for_each(|calls| self.call(calls));
             return Ok(pending);
         }
+        // Only now: the limit may have been higher when its first was taken.
+        if payload_bytes > limit {
+            return Err(too_large());
+        }
         self.admit(&intake, header.frame_bytes())?;
         if let Some(expected) = expected.filter(|expected| *expected != intake.next) {
             return Err(AppendError::NotAtEnd { expected, end: intake.next });
@@ -102,6 +104,15 @@ impl Log {
         self.call(calls);
         let offsets = (header.base, header.next_offset());
         Ok(Pending::new(group, durability, offsets, header.append_time_us))
+    }
+
+    /// Whether the batch is one that `producer` has sent before and the log still knows, so that
+    /// appending it would append nothing.
+    #[must_use]
+    pub fn has_appended(&self, producer: &Producer, payload: &[u8], records: NonZeroU32) -> bool {
+        let crc = crc32c::crc32c(payload);
+        let found = self.intake.lock().producers.find(producer, records.get(), crc);
+        matches!(found, Ok(Some(_)))
     }
 
     /// Waits until all below `end`, which an append met as the log's end, is durable or lost, and

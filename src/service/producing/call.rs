@@ -84,7 +84,7 @@ fn append(
     order: &Order<'_>,
     permit: &Permit<Produce>,
 ) -> Result<Outcome, Refusal> {
-    order.check_records(permit)?;
+    order.check_records(permit, caller.subject())?;
     backend.rates.take(caller.subject(), order.payload.len())?;
     match order.append(permit, caller.subject()) {
         Ok(pending) => Ok(Outcome::Taken(pending)),

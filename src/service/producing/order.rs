@@ -40,14 +40,24 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Whether the log takes records so large.
-    pub(crate) fn check_records(&self, permit: &Permit<Produce>) -> Result<(), BadRequest> {
+    /// Whether the log takes records so large, or has them from when it did.
+    pub(crate) fn check_records(
+        &self,
+        permit: &Permit<Produce>,
+        subject: &Subject,
+    ) -> Result<(), BadRequest> {
         let (field, bytes) = self.largest_record;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        match permit.record_bytes_max().map(u64::from) {
-            Some(limit) if bytes > limit => Err(BadRequest::RecordTooLarge { field, bytes, limit }),
-            _ => Ok(()),
+        let Some(limit) = permit.record_bytes_max().map(u64::from).filter(|max| bytes > *max)
+        else {
+            return Ok(());
+        };
+        let producer = self.producer.map(|claim| claim.by(subject));
+        let is_there = |producer| permit.has_appended(&producer, &self.payload, self.records);
+        if producer.is_some_and(is_there) {
+            return Ok(());
         }
+        Err(BadRequest::RecordTooLarge { field, bytes, limit })
     }
 
     /// Has the batch of `subject` appended; it is acknowledged by what is returned.

@@ -171,7 +171,7 @@ async fn read_all<D: Dialect>(
         let message = request.bytes();
         let order = D::order(&message, backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
-        order.check_records(permit).map_err(Refusal::from)?;
+        order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
         window.push(appended, order.payload.len());

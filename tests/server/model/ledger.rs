@@ -121,14 +121,16 @@ impl Ledger {
     pub(super) fn expect(&self, request: &ProduceRequest) -> Expected {
         let largest = request.records.iter().map(|record| record.compute_size()).max();
         let (largest, limit) = (largest.unwrap_or_default(), self.record_bytes_max().into());
-        if largest > limit {
-            let values = vec![("limit", limit), ("actual", largest)];
-            return Expected::Refused { reason: "RECORD_TOO_LARGE", values };
-        }
-        if let Some(producer) = request.producer.as_ref()
-            && let Some(decided) = self.look_up(producer, &request.records)
-        {
-            return decided;
+        let producer = request.producer.as_ref();
+        let decided = producer.and_then(|producer| self.look_up(producer, &request.records));
+        match decided {
+            Some(duplicate @ Expected::Duplicate { .. }) => return duplicate,
+            _ if largest > limit => {
+                let values = vec![("limit", limit), ("actual", largest)];
+                return Expected::Refused { reason: "RECORD_TOO_LARGE", values };
+            }
+            Some(refused) => return refused,
+            None => {}
         }
         match request.expected_offset {
             Some(offset) if offset != self.end() => Expected::Refused {
