@@ -1,6 +1,7 @@
 """Numbered batches: a producer that is cut off sends again, and each batch is there once."""
 
 import signal
+import unittest
 
 import grpc
 from log.v1 import log_pb2, log_pb2_grpc
@@ -34,7 +35,7 @@ class ExactlyOnce(ServerCase):
         self.assertEqual(info.metadata["expected"], "1")
 
 
-class Killed(ServerCase):
+class Killed(unittest.TestCase):
     def test_r3_a_producer_whose_server_is_killed_again_and_again_loses_and_repeats_nothing(self):
         """All that was not answered is sent again, in order, with the numbers it had."""
         server = Server("KilledWhileProducing")
