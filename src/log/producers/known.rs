@@ -11,17 +11,20 @@ use crate::log::offset::Offset;
 use crate::log::producer::Producer;
 use crate::log::width::wide;
 
+/// An idle producer keeps room for so many batches in flight.
+pub(super) const IN_FLIGHT_KEPT: usize = 4;
+
 /// One producer.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) durable: Window,
     /// Oldest first. Kept apart, so that a batch that a full disk drops leaves no trace.
-    in_flight: VecDeque<InFlight>,
+    pub(super) in_flight: VecDeque<InFlight>,
 }
 
 /// A batch that is not yet durable.
 #[derive(Debug)]
-struct InFlight {
+pub(super) struct InFlight {
     epoch: u32,
     sequence: u64,
     batch: Remembered,
@@ -78,6 +81,10 @@ impl Known {
     pub(super) fn oldest_is_durable(&mut self) {
         if let Some(InFlight { epoch, sequence, batch, .. }) = self.in_flight.pop_front() {
             self.durable.push((epoch, sequence), batch);
+        }
+        // A burst must not cost memory for ever.
+        if self.in_flight.is_empty() && self.in_flight.capacity() > IN_FLIGHT_KEPT {
+            self.in_flight = VecDeque::new();
         }
     }
 

@@ -110,6 +110,20 @@ fn r13_a_producer_has_no_more_in_flight_than_are_remembered() {
 }
 
 #[test]
+fn an_idle_producer_keeps_nothing_of_a_burst() {
+    let mut log = Log::new();
+    for burst in 0..3 {
+        for sequence in 0..1000 {
+            assert_eq!(log.send(batch(1, burst, sequence), 0), Ok(None));
+        }
+        log.sync();
+        let known = log.producers.known.values().next().unwrap();
+        assert!(known.in_flight.capacity() <= known::IN_FLIGHT_KEPT);
+        assert_eq!(known.durable.batches.len(), 1000);
+    }
+}
+
+#[test]
 fn a_producer_beyond_the_limit_is_refused_and_none_is_forgotten() {
     let mut log = Log::new();
     for n in 1..=3 {
