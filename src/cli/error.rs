@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use openssl::error::ErrorStack;
 use thiserror::Error;
 
+use super::bench::BenchError;
 use super::client::error::ClientError;
 use super::escape::Escaped;
 use super::interrupt::Signal;
@@ -51,6 +52,8 @@ pub(super) enum CliError {
     /// A consumer wrote out and committed what it had, and has nothing to say.
     #[error("interrupted")]
     Stopped { signal: Signal },
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     #[error("cannot read {}", path.display())]
     Dump { path: PathBuf, source: ArchivedError },
     /// What is damaged was told before, place by place.

@@ -47,7 +47,9 @@ impl CliError {
             | Self::Output(_)
             | Self::Dump { source: ArchivedError::Io(_), .. } => IO,
             Self::Dump { .. } | Self::Damaged { .. } => DAMAGED,
-            Self::Random(_) => FAILED,
+            Self::Bench(error) if error.is_usage() => USAGE,
+            Self::Bench(error) if error.is_io() => IO,
+            Self::Random(_) | Self::Bench(_) => FAILED,
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::bench::BenchError;
 use super::client::error::ClientError;
 use super::client::refusal::Refusal;
 use super::error::CliError;
@@ -20,6 +21,9 @@ impl CliError {
                 (Some(hint.to_owned()), None)
             }
             Self::Client(error) => (client(error), None),
+            Self::Bench(BenchError::EmptyLog { .. }) => {
+                (Some("`varve bench produce` fills a log".to_owned()), None)
+            }
             Self::Produce { done, why } => (client(why), going_on(done)),
             Self::Input { done, .. } | Self::Interrupted { done, .. } => (None, going_on(done)),
             Self::Unconfirmed { .. } => {

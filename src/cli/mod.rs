@@ -4,6 +4,7 @@
 //! result; the error and its causes are printed once, at the end, by `output`.
 
 mod acl;
+mod bench;
 mod certs;
 mod client;
 mod completions;
@@ -62,6 +63,7 @@ enum Command {
     Reader(reader::ReaderCommand),
     Info(info::Info),
     Dump(dump::Dump),
+    Bench(bench::BenchCommand),
     Certs(certs::Certs),
     Acl(acl::Acl),
     Config(config::ConfigCommand),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Reader(command) => command.run(is_json),
         Command::Info(command) => command.run(is_json),
         Command::Dump(command) => command.run(is_json),
+        Command::Bench(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),
         Command::Config(command) => command.run(is_json),

@@ -5,16 +5,18 @@
 //!
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `review` (the thread that asks open streams again),
-//! `running` (the server itself).
+//! `running` (the server itself), `null` (one without logs, to compare it with).
 
 mod arguments;
 mod credentials;
 mod error;
+mod null;
 mod options;
 mod review;
 mod running;
 
 pub use error::StartError;
+pub(crate) use null::NullServer;
 pub(crate) use options::default_poll_threads;
 pub use options::{ServerOptions, Transport};
 pub use running::{Server, Stopped};

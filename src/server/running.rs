@@ -26,7 +26,7 @@ use crate::tls::Credentials;
 
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
 /// one by one.
-const QUEUED_CALLS: usize = 128;
+pub(super) const QUEUED_CALLS: usize = 128;
 /// How long calls may take to end by themselves when the server stops, how often that is looked at,
 /// and how long their answers may take to arrive.
 const GRACE: Duration = Duration::from_millis(2000);
@@ -179,7 +179,7 @@ fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Serve
 }
 
 /// The transport only says that it failed; trying the same by hand tells why.
-fn why_not_listening(listen: SocketAddr) -> StartError {
+pub(super) fn why_not_listening(listen: SocketAddr) -> StartError {
     match TcpListener::bind(listen) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => StartError::PortTaken { listen },
         Err(source) => StartError::Listen { listen, source },

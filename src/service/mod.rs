@@ -9,7 +9,7 @@
 //! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
 //! `crew`, `reads`, `inbox`, `outbox` (means), `backend` (what the services share), `ending`,
 //! `producing` and `consuming` (what interfaces have in common), then the services `log_v1`,
-//! `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`.
+//! `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no log.
 
 pub(crate) mod admin;
 mod audit;
@@ -30,6 +30,7 @@ mod limits;
 pub(crate) mod log_v1;
 mod message;
 mod methods;
+pub(crate) mod null;
 mod outbox;
 mod producing;
 mod rates;
@@ -42,6 +43,6 @@ mod session;
 pub(crate) mod status;
 pub(crate) mod varve_v1;
 pub(crate) mod wait;
-mod wire;
+pub(crate) mod wire;
 
 pub use limits::Limits;

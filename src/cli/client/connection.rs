@@ -93,7 +93,11 @@ impl Connection {
         Self::open_in(Arc::clone(&self.environment), &self.args)
     }
 
-    fn open_in(environment: Arc<Environment>, args: &ClientArgs) -> Result<Self, ClientError> {
+    /// A connection of its own beside others that share `environment`.
+    pub(crate) fn open_in(
+        environment: Arc<Environment>,
+        args: &ClientArgs,
+    ) -> Result<Self, ClientError> {
         let identity = Identity::load(args)?;
         let address = args.server.clone();
         let mut builder = ChannelBuilder::new(Arc::clone(&environment))
@@ -149,6 +153,18 @@ impl Connection {
     pub(crate) fn is_connected(&self) -> bool {
         let state = self.channel.check_connectivity_state(false);
         state == ConnectivityState::GRPC_CHANNEL_READY
+    }
+
+    /// Calls whose messages the caller encodes and decodes.
+    pub(crate) fn raw(&self) -> grpcio::Client {
+        grpcio::Client::new(self.channel.clone())
+    }
+
+    /// The server's port, if it is on this host.
+    pub(crate) fn local_port(&self) -> Option<u16> {
+        let host = self.address.host.as_str();
+        let is_loopback = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        (is_loopback || host == "localhost").then_some(self.address.port)
     }
 
     /// Appending and reading.

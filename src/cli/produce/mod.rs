@@ -154,7 +154,7 @@ enum Format {
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Level {
+pub(super) enum Level {
     /// The server has the batch in memory
     Buffered,
     /// The kernel of the server's host has it
@@ -275,6 +275,17 @@ impl Appending {
             None => Id::random().map_err(CliError::Random)?,
         };
         Ok(Some(Producer { id, epoch: self.epoch, sequence: self.sequence }))
+    }
+}
+
+impl Level {
+    /// As it is typed.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::service::refusal::{Limited, OverLimit, Refusal};
 use crate::service::session::Session;
 
 /// How much is read from a log in one go, unless one batch is larger.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
 /// An open stream, on its way to its thread and there.
 struct Consuming {

@@ -7,7 +7,11 @@ use crate::service::message::Reply;
 use crate::service::wire;
 
 /// A `ConsumeResponse` with batches, behind which it goes on with `next`.
-pub(super) fn batches(pieces: &[Piece<'_>], next: Offset, standing: &Standing) -> Reply {
+pub(in crate::service) fn batches(
+    pieces: &[Piece<'_>],
+    next: Offset,
+    standing: &Standing,
+) -> Reply {
     let bodies: usize = pieces.iter().map(|piece| wire::bytes_len(batch_len(piece))).sum();
     let mut message = Vec::with_capacity(bodies + standing_len(next, standing));
     for piece in pieces {

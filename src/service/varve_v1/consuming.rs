@@ -42,11 +42,11 @@ impl Dialect for Batches {
 
 /// Consecutive records of one batch, in their stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
-    pub(super) base: Offset,
-    pub(super) records: u32,
-    pub(super) append_time_us: u64,
-    pub(super) payload: &'a [u8],
+pub(in crate::service) struct Piece<'a> {
+    pub(in crate::service) base: Offset,
+    pub(in crate::service) records: u32,
+    pub(in crate::service) append_time_us: u64,
+    pub(in crate::service) payload: &'a [u8],
 }
 
 /// What is yet to be sent of a chunk.

@@ -4,8 +4,8 @@
 //! `consuming` are how it says "append" and "read".
 
 mod consume_request;
-mod consume_response;
-mod consuming;
+pub(super) mod consume_response;
+pub(super) mod consuming;
 mod messages;
 mod producing;
 
@@ -46,4 +46,4 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
 
 /// Batches, of and into the log that the request names.
 #[derive(Debug)]
-enum Batches {}
+pub(super) enum Batches {}
