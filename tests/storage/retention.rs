@@ -1,14 +1,15 @@
 //! Retention by bytes and by age, and the archive, with clocks that the test moves.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
 use varve::log::{
-    ArchivedError, ArchivedSegment, CreateError, Disk as _, Durability, LogName, LogOverrides,
-    LogSettings, Offset, Op, OpenError, Options, ReaderAction, ReaderName, ReaderOrder,
-    SettingError, SimDisk, SimTime, Tear, TrimError, UpdateError,
+    ArchivedError, ArchivedSegment, CreateError, DEFAULT_LOG, Disk, Durability, File, Lock,
+    LogName, LogOverrides, LogSettings, Logs, Offset, Op, OpenError, Options, ReaderAction,
+    ReaderName, ReaderOrder, SettingError, SimDisk, SimTime, Tear, TrimError, UpdateError,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -145,6 +146,85 @@ fn what_the_slowest_reader_has_yet_to_read_stays_up_to_its_bytes() {
     pass(&rig, &time, 5);
     let held = rig.log.summary().unwrap().stored_bytes;
     assert!((10_000..=15_000).contains(&held), "{held}");
+}
+
+/// A simulated disk on which something happens before the first file of the archive is made.
+#[derive(Debug)]
+struct HookedDisk(SimDisk, Arc<Hook>);
+
+#[derive(Default)]
+struct Hook(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl Disk for HookedDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.open(path)
+    }
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.open_to_read(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let hook = path.starts_with(ARCHIVE).then(|| self.1.0.lock().unwrap().take());
+        hook.flatten().into_iter().for_each(|hook| hook());
+        self.0.create(path)
+    }
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.create_directory(path)
+    }
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        self.0.list(directory)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_directory(path)
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_directory(path)
+    }
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.0.free_bytes(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.0.lock(path)
+    }
+}
+
+/// Where readers stand was looked at before the copies for the archive were made, which may take
+/// minutes. So the records of a reader that came meanwhile were dropped.
+#[test]
+fn a_reader_that_comes_while_segments_are_archived_keeps_its_records() {
+    let settings = LogSettings { retain_for_readers_bytes: Some(1 << 20), ..archived() };
+    let (disk, hook) = (SimDisk::new(), Arc::<Hook>::default());
+    let hooked = Arc::new(HookedDisk(disk.clone(), Arc::clone(&hook)));
+    let options = Options { archive: Some(PathBuf::from(ARCHIVE)), ..by_hand(settings) };
+    let logs = Logs::open(Path::new(DATA), hooked, options).unwrap();
+    let log = logs.get(DEFAULT_LOG).unwrap();
+    let rig = Rig { disk, logs, log: Arc::clone(&log) };
+    let all = rig.fill(60);
+    let reader = all[12].0;
+    *hook.0.lock().unwrap() = Some(Box::new(move || {
+        let order = ReaderOrder {
+            name: ReaderName::parse("late").unwrap(),
+            subject: "root".to_owned(),
+            any_owner: false,
+            action: ReaderAction::Commit { offset: reader, force: false },
+        };
+        log.change_readers(&[order]).pop().unwrap().unwrap();
+    }));
+    rig.logs.look_around();
+    rig.logs.work();
+    let start = rig.log.bounds().start;
+    assert!(start > Offset::ZERO && start <= reader, "{start} of {reader}");
 }
 
 #[test]

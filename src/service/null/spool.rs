@@ -2,7 +2,9 @@
 //!
 //! Appends fill a buffer, as they fill a log's intake, and one of a few threads writes out and syncs
 //! what has gathered while another answers. The bytes have no frames and nobody reads them: the file
-//! has no name, and another one follows when it is full.
+//! has no name, and another one follows when it is full. All are kept until the end, as a log keeps
+//! its segments: memory that the kernel gets back with a file is at hand for the next, and that can
+//! be ten times as fast as memory that a virtual machine has yet to be given.
 
 use std::fs::{self, File};
 use std::io;
@@ -47,6 +49,7 @@ struct Intake {
 struct Writer {
     folder: PathBuf,
     file: File,
+    full: Vec<File>,
     position: u64,
     file_bytes: u64,
     /// The buffer that the intake gets next.
@@ -115,7 +118,8 @@ impl Writer {
     fn open(folder: &Path) -> io::Result<Self> {
         let file = allocated(folder, FILE_BYTES)?;
         let (folder, file_bytes) = (folder.to_owned(), FILE_BYTES);
-        Ok(Self { folder, file, position: 0, file_bytes, spare: Vec::new() })
+        let (full, spare) = (Vec::new(), Vec::new());
+        Ok(Self { folder, file, full, position: 0, file_bytes, spare })
     }
 
     /// Writes out what was swapped in, and empties it.
@@ -123,7 +127,8 @@ impl Writer {
         let bytes = u64::try_from(self.spare.len()).unwrap_or(u64::MAX);
         if bytes > self.file_bytes - self.position {
             self.file_bytes = bytes.max(FILE_BYTES);
-            self.file = allocated(&self.folder, self.file_bytes)?;
+            let next = allocated(&self.folder, self.file_bytes)?;
+            self.full.push(std::mem::replace(&mut self.file, next));
             self.position = 0;
         }
         self.file.write_all_at(&self.spare, self.position)?;
