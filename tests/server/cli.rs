@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod bench;
 mod consume;
 mod logs;
 mod memory;

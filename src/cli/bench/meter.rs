@@ -1,7 +1,7 @@
 //! What the producers and consumers of a run have measured so far. All of them share it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -57,7 +57,7 @@ pub(super) struct Meter {
     pub(super) sent: AtomicU64,
     /// Consumers that have had their first answer.
     pub(super) ready: AtomicUsize,
-    stopped: AtomicBool,
+    stopped: OnceLock<Instant>,
     running: AtomicUsize,
     fault: Mutex<Option<Fault>>,
 }
@@ -135,7 +135,7 @@ impl Meter {
             late: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             ready: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
+            stopped: OnceLock::new(),
             running: AtomicUsize::new(0),
             fault: Mutex::new(None),
         }
@@ -143,11 +143,17 @@ impl Meter {
 
     /// Asks all to come to an end.
     pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        // What stopped it first counts.
+        let _first = self.stopped.set(Instant::now());
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.stopped.get().is_some()
+    }
+
+    /// When the run came to its end; now, if it has not.
+    pub(super) fn stopped_at(&self) -> Instant {
+        self.stopped.get().copied().unwrap_or_else(Instant::now)
     }
 
     /// How many producers and consumers are not done.

@@ -21,7 +21,8 @@ use crate::proto::log_service::ProduceResponse;
 
 /// The longest wait without a look whether the run is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The answer to a batch is not about that batch.
+/// More late requests than these are not counted one by one.
+const LATE_MAX: u64 = 10_000_000;
 const NOT_THE_BATCH: Fault = Fault::Unfitting("an answer is about another number of records");
 const NOT_IN_ORDER: Fault = Fault::Unfitting("a batch stands before one that was sent earlier");
 const UNASKED: Fault = Fault::Unfitting("an answer came to nothing that was sent");
@@ -143,9 +144,9 @@ impl Producer {
 
     /// What was due before the end and could not be sent has waited for so long at least.
     fn count_late(&mut self) {
-        let now = Instant::now();
+        let end = self.meter.stopped_at();
         while let Due::At(at) = self.pace.due()
-            && at < now
+            && at < end
             && self.meter.late.load(Ordering::Relaxed) < LATE_MAX
         {
             self.meter.produced.took(at);
@@ -154,9 +155,6 @@ impl Producer {
         }
     }
 }
-
-/// More late requests than these are not counted one by one.
-const LATE_MAX: u64 = 10_000_000;
 
 async fn receive(
     meter: &Meter,

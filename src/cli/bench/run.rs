@@ -1,12 +1,13 @@
 //! A run from its connections to its figures: warm up, measure, let what is in flight be answered.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::future::AbortHandle;
-use grpcio::Environment;
+use grpcio::{Client, Environment};
 
 use super::batch::{Batch, Stamp};
 use super::consuming::{self, Consumer, Reading};
@@ -119,8 +120,16 @@ impl<'a> Run<'a> {
     /// Runs to the end of its time, or until a signal or a fault ends it. The fault comes beside
     /// what was measured before.
     pub(super) fn measure(mut self) -> (Measured, Result<(), CliError>) {
-        let mut interrupted = self.start();
+        let mut interrupted = None;
+        if self.follows() {
+            self.start_consumers();
+            interrupted = self.wait_for_consumers();
+        }
         let mut mark = self.mark();
+        if !self.follows() {
+            self.start_consumers();
+        }
+        self.start_producers();
         if interrupted.is_none() && !self.reads_once() {
             interrupted = self.wait(self.plan.target.warmup);
             mark = self.mark();
@@ -128,6 +137,7 @@ impl<'a> Run<'a> {
         if interrupted.is_none() {
             interrupted = self.wait(self.plan.target.duration);
         }
+        self.meter.stop();
         let mut measured = self.read(&mark, interrupted);
         self.end();
         // What was due in time counts, also if its answer came later.
@@ -140,33 +150,33 @@ impl<'a> Run<'a> {
         (measured, fault.map_or(Ok(()), Err))
     }
 
-    /// Starts the consumers, and once they are there the producers.
-    fn start(&mut self) -> Option<Signal> {
-        let (produce, consume) = self.plan.connections();
-        if let Some(consuming) = self.plan.consuming {
-            let reading = match consuming.what {
-                What::Held { unary, once } => Reading::Held { unary, once },
-                What::Coming => Reading::Coming(self.stamp),
-            };
-            let clients = self.connections.get(consume).unwrap_or_default();
-            let clients: Vec<_> = clients.iter().map(Connection::raw).collect();
-            for client in clients.iter().cycle().take(consuming.consumers) {
-                let (meter, log) = (Arc::clone(&self.meter), self.plan.target.log.clone());
-                self.consumers.push(consuming::start(Consumer { meter, log, reading }, client));
-            }
-            if consuming.what == What::Coming
-                && let Some(signal) = self.wait_for_consumers()
-            {
-                return Some(signal);
-            }
-        }
-        let Some(producing) = &self.plan.producing else {
-            return None;
+    /// Whether the consumers are there before the producers.
+    fn follows(&self) -> bool {
+        self.plan.consuming.is_some_and(|consuming| consuming.what == What::Coming)
+    }
+
+    fn start_consumers(&mut self) {
+        let Some(consuming) = self.plan.consuming else {
+            return;
         };
-        let stamp = self.plan.consuming.is_some().then_some(self.stamp);
+        let reading = match consuming.what {
+            What::Held { unary, once } => Reading::Held { unary, once },
+            What::Coming => Reading::Coming(self.stamp),
+        };
+        let clients = self.clients(self.plan.connections().1);
+        for client in clients.iter().cycle().take(consuming.consumers) {
+            let (meter, log) = (Arc::clone(&self.meter), self.plan.target.log.clone());
+            self.consumers.push(consuming::start(Consumer { meter, log, reading }, client));
+        }
+    }
+
+    fn start_producers(&self) {
+        let Some(producing) = &self.plan.producing else {
+            return;
+        };
+        let stamp = self.follows().then_some(self.stamp);
         let batch = Arc::new(Batch::new(&producing.shape, stamp));
-        let clients = self.connections.get(produce).unwrap_or_default();
-        let clients: Vec<_> = clients.iter().map(Connection::raw).collect();
+        let clients = self.clients(self.plan.connections().0);
         let (producers, began) = (wide(producing.producers), Instant::now());
         for (number, client) in (0..producers).zip(clients.iter().cycle()) {
             let pace = Pace::new(producing.rate, batch.records, (number, producers), began);
@@ -177,7 +187,11 @@ impl<'a> Run<'a> {
                 false => producing::stream(producer, client, producing.in_flight),
             }
         }
-        None
+    }
+
+    fn clients(&self, connections: Range<usize>) -> Vec<Client> {
+        let connections = self.connections.get(connections).unwrap_or_default();
+        connections.iter().map(Connection::raw).collect()
     }
 
     fn wait_for_consumers(&mut self) -> Option<Signal> {
@@ -262,7 +276,6 @@ impl<'a> Run<'a> {
 
     /// Ends the run: producers get their last answers, then the consumers are cut off.
     fn end(&mut self) {
-        self.meter.stop();
         let consumers = self.consumers.len();
         let patience = Instant::now() + LAST_ANSWERS;
         let mut is_over = |running: usize, meter: &Meter| {
