@@ -1,10 +1,10 @@
 //! A file that batches are appended to as they come, each answered once it is synced.
 //!
-//! Appends fill a buffer, as they fill a log's intake, and one of a few threads writes out and syncs
-//! what has gathered while another answers. The bytes have no frames and nobody reads them: the
-//! file has no name, and another one follows when it is full. All are kept until the end, as a log
-//! keeps its segments: memory that the kernel gets back with a file is at hand for the next, and
-//! that can be ten times as fast as memory that a virtual machine has yet to be given.
+//! Appends fill a buffer, as they fill a log's intake, and one of a few threads writes out and
+//! syncs what has gathered while another answers. The bytes have no frames and nobody reads them:
+//! the file has no name, and another one follows when it is full. All are kept until the end, as a
+//! log keeps its segments: memory that the kernel gets back with a file is at hand for the next,
+//! and that can be ten times as fast as memory that a virtual machine has yet to be given.
 
 use std::fs::{self, File};
 use std::io;
