@@ -19,6 +19,8 @@ const FIRST_CAPACITY_BYTES: u64 = 256 << 10;
 const QUICK: Duration = Duration::from_secs(10);
 /// The next segment is prepared when the active one will be full within this time.
 const PREPARE_AHEAD: Duration = Duration::from_secs(5);
+/// The next segment is filled ahead if writes were no larger than this on average.
+const SMALL_WRITE_BYTES: u64 = 64 << 10;
 /// A segment gets one index entry for each of so many bytes of its store.
 const STORE_BYTES_PER_ENTRY: u64 = 128;
 
@@ -33,6 +35,22 @@ pub(crate) struct Active {
     pub(crate) allocated_bytes: u64,
     pub(crate) began: Instant,
     pub(crate) prepare_asked: bool,
+    pub(crate) writes: Writes,
+}
+
+/// What the next segment's files are to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NextSegment {
+    pub(crate) capacity_bytes: u64,
+    /// With zeros, ahead.
+    pub(crate) is_filled: bool,
+}
+
+/// What was written into a segment since its files were opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Writes {
+    count: u64,
+    bytes: u64,
 }
 
 /// An active segment whose files may be closed, because its log is idle or was just opened.
@@ -54,7 +72,8 @@ impl Resting {
         let files = self.segment.files().map_err(|fault| fault.at(&self.segment.store_path()))?;
         let allocated_bytes = files.store.file_bytes()?;
         let Self { segment, mark, began } = self;
-        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked: false })
+        let (prepare_asked, writes) = (false, Writes::default());
+        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked, writes })
     }
 }
 
@@ -118,6 +137,8 @@ impl Active {
             frame_base = span.next;
         }
         self.files.store.write(bytes, self.mark.position)?;
+        self.writes.count += 1;
+        self.writes.bytes += wide(bytes.len());
         self.mark = mark;
         self.segment.publish(mark.frames, frame_base, mark.position);
         Ok(())
@@ -167,6 +188,12 @@ impl Active {
         let left = self.mark.capacity_bytes.saturating_sub(self.mark.position);
         // At the pace so far: left / (position / elapsed) is the time left.
         u128::from(left) * elapsed < u128::from(self.mark.position) * PREPARE_AHEAD.as_micros()
+    }
+
+    /// What to prepare for the segment after this one.
+    pub(crate) fn next_segment(&self, settings: &LogSettings) -> NextSegment {
+        let is_filled = self.writes.bytes <= self.writes.count.saturating_mul(SMALL_WRITE_BYTES);
+        NextSegment { capacity_bytes: self.grown_capacity(settings), is_filled }
     }
 
     /// The capacity of the segment after this one, if this one is being filled.

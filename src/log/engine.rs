@@ -1,20 +1,24 @@
 //! What all logs of a data directory share: the disk, the open files, the clock, the queue of the
 //! flushers, and how full the disk is.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
+use super::active::NextSegment;
 use super::age::{self, AgeClock};
 use super::clock::Clock;
 use super::commit_log::Log;
 use super::disk::Disk;
 use super::error::FatalError;
 use super::files::FileCache;
+use super::group::Woken;
 use super::latency::Latencies;
 use super::names;
 use super::segment::Segment;
@@ -32,8 +36,10 @@ pub(crate) enum Job {
     Roll(Arc<Log>),
     /// Make the checkpoint and the active index durable.
     Checkpoint(Arc<Log>),
-    /// Create and allocate the next segment's files, for so many bytes.
-    Prepare(Arc<Log>, u64),
+    /// Create and allocate the next segment's files.
+    Prepare(Arc<Log>, NextSegment),
+    /// Fill them with zeros. A chore.
+    Fill(Arc<Log>),
     /// Make a sealed segment's index durable.
     SyncIndex(Arc<Segment>),
     /// Drop the segments that are overdue. A chore.
@@ -42,6 +48,15 @@ pub(crate) enum Job {
     KeepAge,
     /// End the worker.
     Stop,
+}
+
+/// Wakes those whose fate a flusher has decided, in its own way.
+struct Deliver(Box<dyn Fn(Woken) + Send + Sync>);
+
+impl fmt::Debug for Deliver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliver").finish_non_exhaustive()
+    }
 }
 
 /// A log whose sync is due at a time.
@@ -65,6 +80,7 @@ pub(crate) struct Engine {
     /// What may take long and nobody waits for, for a thread of its own.
     chores: (Sender<Job>, Receiver<Job>),
     timers: (Sender<Timer>, Receiver<Timer>),
+    deliver: ArcSwapOption<Deliver>,
     failed: AtomicBool,
     is_closing: AtomicBool,
 }
@@ -88,9 +104,11 @@ impl Engine {
             sync_latency: Latencies::new(),
             space: Space::new(options.min_free_bytes),
             jobs: crossbeam_channel::bounded(jobs),
-            chores: crossbeam_channel::bounded(logs.saturating_add(2)),
+            // A log stands there at most once each to be trimmed and to be filled.
+            chores: crossbeam_channel::bounded(logs.saturating_mul(2).saturating_add(2)),
             timers: crossbeam_channel::bounded(logs),
             options,
+            deliver: ArcSwapOption::empty(),
             failed: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
         }
@@ -126,6 +144,18 @@ impl Engine {
 
     pub(crate) fn jobs(&self) -> &Receiver<Job> {
         &self.jobs.1
+    }
+
+    /// From now on `deliver` wakes those whose fate a flusher has decided.
+    pub(crate) fn deliver_by(&self, deliver: impl Fn(Woken) + Send + Sync + 'static) {
+        self.deliver.store(Some(Arc::new(Deliver(Box::new(deliver)))));
+    }
+
+    /// Wakes those whose fate a flusher has decided. Not to be called under a lock.
+    pub(crate) fn deliver(&self, woken: Woken) {
+        if let Some(deliver) = &*self.deliver.load() {
+            (deliver.0)(woken);
+        }
     }
 
     /// Has the log synced within the longest delay.

@@ -43,9 +43,21 @@ struct Waiter {
 /// held: a woken task may send its reply, or append, on the spot.
 #[derive(Debug, Default)]
 #[must_use = "dropped at once it wakes at once"]
-pub(crate) struct Woken(Vec<Waker>);
+pub struct Woken(Vec<Waker>);
 
 impl Woken {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn and(&mut self, mut others: Self) {
         self.0.append(&mut others.0);
     }

@@ -17,6 +17,7 @@ use super::commit_log::Log;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
 use super::error::{CreateError, DeleteError, FatalError, IoError, OpenError, SYNC};
+use super::group::Woken;
 use super::housekeeper::Looks;
 use super::latency::Percentiles;
 use super::meta::Meta;
@@ -230,6 +231,13 @@ impl Logs {
     #[must_use]
     pub fn sync_latency(&self) -> Percentiles {
         self.engine.sync_latency.percentiles()
+    }
+
+    /// From now on a flusher hands those whose appends it has decided to `deliver`, which has them
+    /// woken, by dropping what it is given, on this thread or another. It is called without a lock
+    /// and must not block.
+    pub fn deliver_by(&self, deliver: impl Fn(Woken) + Send + Sync + 'static) {
+        self.engine.deliver_by(deliver);
     }
 
     /// What the set was opened with.

@@ -72,7 +72,7 @@ pub use error::{
     AckError, AppendError, CreateError, DeleteError, FatalError, IoError, OpenError, ReadError,
     ReaderError, SequenceError, Stopped, TrimError, UpdateError,
 };
-pub use group::Pending;
+pub use group::{Pending, Woken};
 pub use latency::Percentiles;
 pub use logs::{CloseError, DEFAULT_LOG, Logs};
 pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};

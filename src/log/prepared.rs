@@ -1,12 +1,17 @@
-//! The next segment's files, created and allocated before they are needed.
+//! The next segment's files, created, allocated and filled with zeros before they are needed.
 //!
 //! Their base offset is not known yet, so they have names of their own until the segment begins; a
 //! start removes them. They are closed until then, since most logs never need them.
+//!
+//! The first write into a block that is only allocated makes its sync write the file system's own
+//! record of that block too: with 4 KiB a sync took 340 us at the median, and 190 us in space that
+//! was filled (ext4, a virtual disk). It is not worth the copy and the disk's time where much is
+//! written at once: with megabytes filling took a sixth of the processor time and gained nothing.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::active::{Active, index_entries};
+use super::active::{Active, Writes, index_entries};
 use super::checkpoint::Mark;
 use super::commit_log::Log;
 use super::disk::Disk;
@@ -18,12 +23,18 @@ use super::seed::salt;
 use super::segment::{Segment, SegmentFiles};
 use super::store::Store;
 use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
-use super::width::wide;
+use super::width::{narrow, wide};
+
+/// How much is filled at once. A log that needs the files meanwhile waits for so much.
+const FILL_BYTES: usize = 1 << 20;
+static ZEROS: [u8; FILL_BYTES] = [0; FILL_BYTES];
 
 /// Files that are ready to become a segment.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     capacity_bytes: u64,
+    /// Bytes of the store that are filled with zeros.
+    filled_bytes: u64,
 }
 
 impl Prepared {
@@ -39,7 +50,27 @@ impl Prepared {
         store.allocate(capacity_bytes).map_err(IoError::at("allocate space for", &store_path))?;
         let entries = index_entries(capacity_bytes, &log.settings());
         Index::create(disk, &names::next_index(log.directory()), entries)?;
-        Ok(Self { capacity_bytes })
+        Ok(Self { capacity_bytes, filled_bytes: 0 })
+    }
+
+    /// Fills the next part of the store's space; `false` if there is none left. On an error no file
+    /// is left behind.
+    pub(crate) fn fill_on(&mut self, log: &Log) -> Result<bool, IoError> {
+        let left = self.capacity_bytes.saturating_sub(self.filled_bytes);
+        let part = ZEROS.get(..FILL_BYTES.min(narrow(left))).unwrap_or_default();
+        if part.is_empty() {
+            return Ok(false);
+        }
+        self.fill_with(part, log).inspect_err(|_| remove(log))?;
+        self.filled_bytes += wide(part.len());
+        Ok(true)
+    }
+
+    fn fill_with(&self, zeros: &[u8], log: &Log) -> Result<(), IoError> {
+        let path = names::next_store(log.directory());
+        let store = log.engine().disk.open(&path).map_err(IoError::at("open", &path))?;
+        store.write_at(zeros, self.filled_bytes).map_err(IoError::at("write", &path))?;
+        store.sync().map_err(IoError::at(SYNC, &path))
     }
 
     /// Makes the files the segment that begins at `base`, durably. On an error that more space
@@ -78,7 +109,8 @@ impl Prepared {
         };
         let (segment, began) = (Arc::new(segment), Instant::now());
         let allocated_bytes = self.capacity_bytes;
-        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked: false })
+        let (prepare_asked, writes) = (false, Writes::default());
+        Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked, writes })
     }
 }
 

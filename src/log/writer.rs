@@ -346,8 +346,8 @@ impl Writer {
             && active.fills_soon()
         {
             active.prepare_asked = true;
-            let capacity = active.grown_capacity(&log.settings());
-            log.engine().queue_if_calm(Job::Prepare(Arc::clone(log), capacity));
+            let next = active.next_segment(&log.settings());
+            log.engine().queue_if_calm(Job::Prepare(Arc::clone(log), next));
         }
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
             self.bytes_since_checkpoint = 0;

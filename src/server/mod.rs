@@ -4,11 +4,13 @@
 //! opened it closes it once the server has stopped.
 //!
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
-//! (certificates that can be replaced), `review` (the thread that asks open streams again),
-//! `running` (the server itself), `null` (one without logs, to compare it with).
+//! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
+//! (the thread that asks open streams again), `running` (the server itself), `null` (one without
+//! logs, to compare it with).
 
 mod arguments;
 mod credentials;
+mod delivery;
 mod error;
 mod null;
 mod options;

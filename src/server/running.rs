@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials};
+use grpcio::{EnvBuilder, Environment, ServerBuilder, ServerCredentials};
 
 use super::arguments;
 use super::credentials::Current;
+use super::delivery::Delivery;
 use super::error::StartError;
 use super::options::{ServerOptions, Transport};
 use super::review::Review;
@@ -42,7 +43,9 @@ const LEAVING: Duration = Duration::from_millis(1000);
 /// A server that listens. Dropping it cancels what goes on; `shutdown` is the orderly way.
 #[derive(Debug)]
 pub struct Server {
-    // Dropped in this order: first no more calls, then those who work for them.
+    // Dropped in this order: first nothing more for poll threads, then no more calls, then those
+    // who work for them.
+    _delivery: Delivery,
     core: grpcio::Server,
     review: Review,
     backend: Arc<Backend>,
@@ -78,6 +81,9 @@ impl Server {
             }
             Transport::Plaintext { subject } => (Authentication::Everyone(subject.clone()), None),
         };
+        let environment =
+            Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
+        let delivery = Delivery::start(Arc::clone(&logs), &environment);
         let guard = Arc::new(Guard::new(logs, Arc::clone(&options.policy), authentication));
         let statuses = Statuses { legacy_404: options.legacy_404 };
         let backend = Arc::new(Backend::start(
@@ -87,7 +93,7 @@ impl Server {
             statuses,
             options.creates_logs,
         )?);
-        let mut core = core(&options, &backend)?;
+        let mut core = core(&options, &backend, environment)?;
         let for_transport =
             credentials.as_ref().map_or_else(ServerCredentials::insecure, Current::for_transport);
         let port = core
@@ -95,7 +101,7 @@ impl Server {
             .map_err(|_| why_not_listening(listen))?;
         let review = Review::start(guard)?;
         core.start();
-        Ok(Self { core, review, backend, credentials, port })
+        Ok(Self { _delivery: delivery, core, review, backend, credentials, port })
     }
 
     /// The port that clients connect to.
@@ -159,9 +165,11 @@ impl Server {
     }
 }
 
-fn core(options: &ServerOptions, backend: &Arc<Backend>) -> Result<grpcio::Server, StartError> {
-    let environment =
-        Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
+fn core(
+    options: &ServerOptions,
+    backend: &Arc<Backend>,
+    environment: Arc<Environment>,
+) -> Result<grpcio::Server, StartError> {
     let arguments = arguments::builder(options, &environment).build_args();
     let [reflection, reflection_alpha] = reflection::services(backend);
     Ok(ServerBuilder::new(environment)

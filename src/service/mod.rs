@@ -7,9 +7,10 @@
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
 //! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
-//! `crew`, `reads`, `inbox`, `outbox` (means), `backend` (what the services share), `ending`,
-//! `producing` and `consuming` (what interfaces have in common), then the services `log_v1`,
-//! `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no log.
+//! `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services share),
+//! `ending`, `producing` and `consuming` (what interfaces have in common), then the services
+//! `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no
+//! log.
 
 pub(crate) mod admin;
 mod audit;
@@ -22,6 +23,7 @@ mod crew;
 mod detach;
 mod details;
 mod ending;
+pub(crate) mod errands;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod identity;

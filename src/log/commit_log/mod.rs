@@ -77,6 +77,7 @@ pub struct Log {
     checkpoint_queued: AtomicBool,
     roll_queued: AtomicBool,
     retain_queued: AtomicBool,
+    fill_queued: AtomicBool,
     /// Retention failed the last time.
     retention_fails: AtomicBool,
     /// Set for good or for a moment when the log is about to be closed or deleted, so that what
@@ -128,6 +129,7 @@ impl Log {
             checkpoint_queued: AtomicBool::new(false),
             roll_queued: AtomicBool::new(false),
             retain_queued: AtomicBool::new(false),
+            fill_queued: AtomicBool::new(false),
             retention_fails: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Log;
+use crate::log::active::NextSegment;
 use crate::log::engine::Job;
 use crate::log::error::{IoError, Stopped};
 use crate::log::intake::{Calls, Frames, Refusal, Work};
@@ -27,7 +29,7 @@ impl Log {
         let spare = writer.spare();
         let work = self.intake.lock().take(spare);
         writer.run(self, work);
-        let _woken_at_the_end = writer.take_woken();
+        let woken = writer.take_woken();
         drop(writer);
         let flusher = {
             let mut intake = self.intake.lock();
@@ -35,6 +37,7 @@ impl Log {
             intake.refusal != Some(Refusal::Failed) && intake.wants_flusher()
         };
         self.call(Calls { timer: false, flusher });
+        self.engine.deliver(woken);
     }
 
     /// The delay of a sync has passed.
@@ -87,13 +90,43 @@ impl Log {
         }
     }
 
-    /// Creates the next segment's files, unless they are there.
-    pub(crate) fn prepare(&self, capacity_bytes: u64) {
+    /// Creates the next segment's files, unless they are there, and has them filled if they are to
+    /// be.
+    pub(crate) fn prepare(self: &Arc<Self>, next: NextSegment) {
         let mut prepared = self.prepared.lock();
-        if prepared.is_none() && self.intake.lock().refusal.is_none() {
-            // Without it the roll creates the files, and meets the same error where it matters.
-            *prepared = Prepared::create(self, capacity_bytes).ok();
+        if prepared.is_some() || self.intake.lock().refusal.is_some() {
+            return;
         }
+        // Without it the roll creates the files, and meets the same error where it matters.
+        *prepared = Prepared::create(self, next.capacity_bytes).ok();
+        let is_filled = next.is_filled && prepared.is_some();
+        if is_filled && !self.fill_queued.swap(true, Ordering::Relaxed) {
+            self.engine.queue_chore(Job::Fill(Arc::clone(self)));
+        }
+    }
+
+    /// Fills the next segment's files until they are full or taken. It leaves the disk to others
+    /// for as long as it has had it.
+    pub(crate) fn fill(&self) {
+        self.fill_queued.store(false, Ordering::Relaxed);
+        while !self.must_hurry() {
+            let began = Instant::now();
+            if !self.fill_on() {
+                return;
+            }
+            thread::sleep(began.elapsed());
+        }
+    }
+
+    /// Fills the next part; `false` if there is none.
+    fn fill_on(&self) -> bool {
+        let mut prepared = self.prepared.lock();
+        let filled = prepared.as_mut().map(|files| files.fill_on(self));
+        if let Some(Err(_)) = filled {
+            // The roll creates them again, and meets the same error where it matters.
+            *prepared = None;
+        }
+        matches!(filled, Some(Ok(true)))
     }
 
     /// Looks after the log: queues what is due. Called about once a second.

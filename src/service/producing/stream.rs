@@ -1,10 +1,9 @@
 //! A stream of batches: one reply per request, in order, each once the level asked for is reached.
 //!
-//! A thread per stream drives two loops. One takes requests and appends them, as many as the window
-//! holds; the other waits for the oldest to be durable and replies. The replies of one sync leave
-//! together. Poll threads receive and send for it, so that neither costs it a wake-up each. A
-//! request that fails ends the stream after all earlier ones are answered; the requests after it
-//! are not appended.
+//! A thread per stream takes requests and appends them, as many as the window holds; the
+//! acknowledger replies to the oldest once it is durable. The replies of one sync leave together.
+//! Poll threads receive for the stream. A request that fails ends the stream after all earlier ones
+//! are answered; the requests after it are not appended.
 
 use std::cell::{OnceCell, RefCell};
 use std::convert::Infallible;
@@ -18,8 +17,9 @@ use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
+use super::acknowledging;
 use super::order::{Dialect, Order, end_met, named};
-use super::window::{Next, Window};
+use super::window::Window;
 use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
@@ -130,12 +130,12 @@ impl Producing {
         // Dropped any earlier than the status is out, the requests would cancel the call.
         let inbox = Inbox::open(requests, Request::held_bytes);
         let outbox = Outbox::open(sink, DuplexSink::fail);
-        let window = Window::new(backend.limits());
-        let ending = block_on(async {
+        let window = Arc::new(Window::new(backend.limits()));
+        let acknowledged = acknowledging::start::<D>(&window, outbox);
+        let (outbox, ending) = block_on(async {
             let reading = pin!(read::<D>(&backend, &terms, &window, &inbox));
-            let acknowledging = pin!(acknowledge::<D>(&terms, &window, &outbox));
-            match select(reading, acknowledging).await {
-                Either::Right((ending, _)) => ending,
+            match select(reading, acknowledged).await {
+                Either::Right((ended, _)) => ended.expect("the acknowledger says how it ended"),
             }
         });
         farewell(&backend, outbox, ending);
@@ -151,7 +151,9 @@ async fn read<D: Dialect>(
 ) -> Infallible {
     let Err(ending) = read_all::<D>(backend, terms, window, inbox).await;
     window.end(ending);
-    // The other loop ends the stream when all that is in flight is answered.
+    let cut = poll_fn(|cx| terms.session.borrow().poll_cut(cx)).await;
+    window.cut(cut.into());
+    // The acknowledger ends the stream when all that is in flight is answered.
     pending().await
 }
 
@@ -235,38 +237,4 @@ async fn refused(terms: &Terms, permit: &Permit<Produce>, error: AppendError) ->
         }
     }
     Refusal::from(error).into()
-}
-
-/// Replies to the batches of the window in their order, and returns how the stream ends.
-async fn acknowledge<D: Dialect>(terms: &Terms, window: &Window, outbox: &Outbox) -> Ending {
-    let Err(ending) = acknowledge_all::<D>(terms, window, outbox).await;
-    ending
-}
-
-async fn acknowledge_all<D: Dialect>(
-    terms: &Terms,
-    window: &Window,
-    outbox: &Outbox,
-) -> Result<Infallible, Ending> {
-    loop {
-        let next = poll_fn(|cx| {
-            if outbox.poll_room(cx)?.is_pending() {
-                // A cut waits for replies to be made, but not for a client that takes none.
-                terms.poll_cut(cx)?;
-                return Poll::Pending;
-            }
-            if let Poll::Ready(next) = window.poll_next(cx) {
-                return Poll::Ready(Ok(next));
-            }
-            // Nothing more to say for now: what was said goes out.
-            outbox.flush();
-            outbox.poll_gone(cx).map(|gone| Err(Ending::from(gone)))
-        })
-        .await?;
-        match next {
-            Next::Acknowledged(appended) => outbox.push(D::reply(&appended)),
-            Next::Lost(error) => return Err(Refusal::from(error).into()),
-            Next::Ended(ending) => return Err(ending),
-        }
-    }
 }

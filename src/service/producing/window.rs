@@ -1,14 +1,15 @@
 //! The batches of one produce stream that are appended and not yet acknowledged, in order.
 //!
-//! Two loops of one thread share it. The reading one fills it and stops while it is full, which the
-//! client feels as flow control once the inbox is full as well; the acknowledging one empties it
-//! from the front.
+//! The stream's thread fills it and stops while it is full, which the client feels as flow control
+//! once the inbox is full as well; the acknowledger empties it from the front, on whichever thread
+//! makes a batch durable.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
 
 use super::order::Appended;
 use crate::log::{AckError, Pending};
@@ -16,12 +17,13 @@ use crate::service::ending::Ending;
 use crate::service::limits::Limits;
 use crate::service::wait::wake;
 
-/// What is in flight. Not for several threads.
+/// What is in flight. One thread fills it while one task empties it.
 #[derive(Debug)]
 pub(super) struct Window {
     batches_max: usize,
     bytes_max: usize,
-    state: RefCell<State>,
+    // Nobody is woken under it: the acknowledger goes on where it is woken.
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ struct State {
     bytes: usize,
     /// How the stream ends once all is acknowledged.
     ending: Option<Ending>,
+    /// How it ends if the client takes no replies.
+    cut: Option<Ending>,
     reader: Option<Waker>,
     acknowledger: Option<Waker>,
 }
@@ -56,13 +60,13 @@ impl Window {
         Self {
             batches_max: limits.stream_unacknowledged_max,
             bytes_max: limits.stream_unacknowledged_bytes_max,
-            state: RefCell::default(),
+            state: Mutex::default(),
         }
     }
 
     /// Waits until another batch may be read; its size is not known before.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state.lock();
         if state.in_flight.len() < self.batches_max && state.bytes < self.bytes_max {
             return Poll::Ready(());
         }
@@ -72,40 +76,62 @@ impl Window {
 
     /// Adds a batch of `bytes` at the back.
     pub(super) fn push(&self, pending: Pending, bytes: usize) {
-        let state = &mut *self.state.borrow_mut();
-        state.in_flight.push_back(InFlight { pending, bytes });
-        state.bytes += bytes;
-        wake(state.acknowledger.take());
+        self.change(|state| {
+            state.in_flight.push_back(InFlight { pending, bytes });
+            state.bytes += bytes;
+        });
     }
 
     /// Says that no more will come, and how the stream ends after what is in flight.
     pub(super) fn end(&self, ending: Ending) {
-        let state = &mut *self.state.borrow_mut();
-        state.ending = Some(ending);
-        wake(state.acknowledger.take());
+        self.change(|state| state.ending = Some(ending));
+    }
+
+    /// Says that a client which takes no replies is not waited for.
+    pub(super) fn cut(&self, ending: Ending) {
+        self.change(|state| state.cut = Some(ending));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let acknowledger = {
+            let state = &mut *self.state.lock();
+            change(state);
+            state.acknowledger.take()
+        };
+        wake(acknowledger);
+    }
+
+    /// Waits for a cut.
+    pub(super) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let state = &mut *self.state.lock();
+        if let Some(ending) = state.cut.take() {
+            return Poll::Ready(ending);
+        }
+        state.acknowledger = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Waits for the front of the window and takes it off. After `Lost` and `Ended` there is
     /// nothing more to ask.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
-        let state = &mut *self.state.borrow_mut();
-        let Some(front) = state.in_flight.front_mut() else {
-            if let Some(ending) = state.ending.take() {
-                return Poll::Ready(Next::Ended(ending));
-            }
-            state.acknowledger = Some(cx.waker().clone());
-            return Poll::Pending;
+        let (next, reader) = {
+            let state = &mut *self.state.lock();
+            let Some(front) = state.in_flight.front_mut() else {
+                if let Some(ending) = state.ending.take() {
+                    return Poll::Ready(Next::Ended(ending));
+                }
+                state.acknowledger = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            let Poll::Ready(outcome) = Pin::new(&mut front.pending).poll(cx) else {
+                return Poll::Pending;
+            };
+            let outcome = outcome.map(|level| Appended::of(&front.pending, level));
+            state.bytes -= front.bytes;
+            state.in_flight.pop_front();
+            (outcome.map_or_else(Next::Lost, Next::Acknowledged), state.reader.take())
         };
-        let Poll::Ready(outcome) = Pin::new(&mut front.pending).poll(cx) else {
-            return Poll::Pending;
-        };
-        let outcome = outcome.map(|level| Appended::of(&front.pending, level));
-        state.bytes -= front.bytes;
-        state.in_flight.pop_front();
-        wake(state.reader.take());
-        Poll::Ready(match outcome {
-            Ok(appended) => Next::Acknowledged(appended),
-            Err(error) => Next::Lost(error),
-        })
+        wake(reader);
+        Poll::Ready(next)
     }
 }
