@@ -10,6 +10,7 @@ from pathlib import Path
 
 import machine
 import page
+import scale
 import servers
 from processes import Failed
 from works import BATCH_RECORDS, CALLERS, Bench, Figures, RATE
@@ -25,6 +26,30 @@ def main():
     arguments.folder.mkdir(parents=True)
     site = servers.Site(arguments.varve, ROOT, arguments.folder)
     bench = Bench(site, arguments.peers, arguments.seconds)
+    if arguments.what == "scale":
+        measure_scale(bench, arguments)
+    else:
+        compare(bench, arguments)
+
+
+def measure_scale(bench, arguments):
+    """Writes three tables into the page."""
+    try:
+        rows = scale.measure(bench, arguments.gib, arguments.logs)
+    except Failed as why:
+        sys.exit(f"bench: {why}")
+    finally:
+        shutil.rmtree(arguments.folder, ignore_errors=True)
+    content = scale.text(rows)
+    print(f"\n{content}")
+    if arguments.write:
+        described = machine.describe(arguments.varve, arguments.results.parent, False)
+        said = f"{described} To repeat it: `{arguments.command}`.\n\n{content}"
+        page.put_into(arguments.write, "scale", said)
+
+
+def compare(bench, arguments):
+    """Measures everything by turns and writes the figures into the page."""
     results, began = page.Results(), time.monotonic()
     try:
         for number in range(arguments.rounds):
@@ -44,13 +69,14 @@ def main():
                                      not arguments.alone)
         content = page.text(results, described, arguments.command, arguments.rounds,
                             arguments.seconds)
-        page.put_into(arguments.write, content)
+        page.put_into(arguments.write, "figures", content)
         print(f"{arguments.write} has the figures")
 
 
 def own_round(bench, results, number):
     """Varve and the ceilings, side by side, by turns."""
     site, started = bench.site, []
+    machine.touch_memory(site.folder)
     try:
         started += [site.serve(), site.serve_null(False), site.serve_null(True)]
         varve, null, null_disk = started
@@ -124,6 +150,9 @@ def parse():
     for name in ("varve", "peers", "folder", "results"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--command", required=True)
+    parser.add_argument("what", nargs="?", choices=["scale"])
+    parser.add_argument("--gib", type=int, default=11)
+    parser.add_argument("--logs", type=int, default=1000)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from works import Figures
 
-BEGIN, END = "<!-- figures: scripts/bench writes from here -->", "<!-- figures: to here -->"
+BEGIN, END = "<!-- {}: scripts/bench writes from here -->", "<!-- {}: to here -->"
 TITLES = {
     "W1": "One produce stream, batches of records of 100 B",
     "W1k": "One produce stream, batches of records of 1 KiB",
@@ -165,17 +165,19 @@ def text(results, machine, command, rounds, seconds):
     return "\n\n".join([
         f"{machine}\n\nMedians of {rounds} rounds, in brackets the range; runs of {seconds} s, the"
         " servers by turns, each with the client on the same host. Varve and its null server over"
-        " mutual TLS, acknowledged SYNCED; the others in plaintext. Memory is a process's own and"
-        f" what it shares, without mapped files. To repeat it: `{command}`.",
+        " mutual TLS, acknowledged SYNCED; the others in plaintext. Before each round 12 GiB of page"
+        " cache, or half of what is available, were filled and given back, so that nobody pays for"
+        " memory that the machine has yet to be given. Memory is a process's own and what it"
+        f" shares, without mapped files. To repeat it: `{command}`.",
         tables(results),
         "### Goals\n\n" + table(["goal", "measured", "met"], met),
         "### Where Varve loses\n\n" + "\n".join(losses(results)),
     ])
 
 
-def put_into(path, content):
-    """Replaces what stands between the marks."""
-    page = path.read_text()
-    before, rest = page.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    path.write_text(f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+def put_into(path, name, content):
+    """Replaces what stands between the marks of that name."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = path.read_text().split(begin, 1)
+    _, after = rest.split(end, 1)
+    path.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}")

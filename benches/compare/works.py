@@ -42,9 +42,10 @@ class Bench:
 
     # --- Varve and its null server, by `varve bench` ---
 
-    def varve(self, server, scenario, *flags, log="default"):
+    def varve(self, server, scenario, *flags, log="default", seconds=None):
         command = [self.site.varve, "bench", scenario, "--json", "--log", log,
-                   "--duration", f"{self.seconds}s", *flags, *self.site.client_flags(server)]
+                   "--duration", f"{seconds or self.seconds}s", *flags,
+                   *self.site.client_flags(server)]
         return figures_of(run(command))
 
     def new_log(self, server, name):

@@ -12,8 +12,9 @@ const HELLO: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":t
 const STREAM: &str = r#"{"name":"bench","subjects":["bench.>"],"storage":"file",
     "retention":"limits","max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0,
     "discard":"old","num_replicas":1}"#;
-const CONSUMER: &str = r#"{"stream_name":"bench","config":{"deliver_subject":"_INBOX.d",
-    "deliver_policy":"all","ack_policy":"none","replay_policy":"instant","max_deliver":1,
+/// A consumer that is sent records at a subject.
+const CONSUMER: &str = r#"{"stream_name":"bench","config":{"deliver_policy":"all",
+    "deliver_subject":"SUBJECT","ack_policy":"none","replay_policy":"instant","max_deliver":1,
     "flow_control":true,"idle_heartbeat":5000000000,"num_replicas":1,"mem_storage":true}}"#;
 
 pub(crate) struct Nats {
@@ -35,7 +36,7 @@ impl Protocol for Nats {
         let (line, body) = (Vec::new(), Vec::new());
         let mut nats = Self { wire: Wire::open(Self::PORT)?, id, line, body };
         nats.wire.line(&mut nats.line)?;
-        let subscriptions = format!("SUB _INBOX.{id}.* 1\r\nSUB _INBOX.d 2\r\n");
+        let subscriptions = format!("SUB _INBOX.{id}.* 1\r\nSUB _INBOX.d.{id} 2\r\n");
         nats.wire.send([HELLO, &subscriptions].concat().as_bytes())?;
         Ok(nats)
     }
@@ -67,7 +68,8 @@ impl Protocol for Nats {
 
     fn begin_to_read(&mut self, _is_tail: bool) -> io::Result<()> {
         // The answer and the first records may come in any order.
-        self.publish("$JS.API.CONSUMER.CREATE.bench", CONSUMER)
+        let consumer = CONSUMER.replace("SUBJECT", &format!("_INBOX.d.{}", self.id));
+        self.publish("$JS.API.CONSUMER.CREATE.bench", &consumer)
     }
 
     fn read(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {

@@ -79,9 +79,19 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     /// The header that `message` encodes, the `header`-th of its record.
     fn read(message: &'a [u8], header: usize) -> Result<Self, BadRecord> {
-        let name = wire::last_bytes(message, 1)?.unwrap_or_default();
-        let name = str::from_utf8(name).map_err(|_| BadRecord::HeaderName { header })?;
-        Ok(Self { name, value: wire::last_bytes(message, 2)?.unwrap_or_default() })
+        let mut read = Self { name: "", value: &[] };
+        for field in Fields::of(message) {
+            match field? {
+                // Each must be text, also where only the last one counts.
+                (1, Value::Bytes(name)) => {
+                    read.name =
+                        str::from_utf8(name).map_err(|_| BadRecord::HeaderName { header })?;
+                }
+                (2, Value::Bytes(value)) => read.value = value,
+                _ => {}
+            }
+        }
+        Ok(read)
     }
 
     fn len(&self) -> usize {

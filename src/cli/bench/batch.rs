@@ -4,6 +4,8 @@
 //! with a stamp: 8 bytes that mark the run, and 8 with the nanoseconds since the run's origin, both
 //! little-endian.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use protobuf::{EnumOrUnknown, Message as _};
@@ -25,7 +27,6 @@ pub(super) struct Stamp {
 /// What a batch is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
-    pub(super) log: String,
     pub(super) record_bytes: usize,
     pub(super) records: u32,
     pub(super) durability: Durability,
@@ -67,13 +68,14 @@ impl Stamp {
 }
 
 impl Batch {
-    pub(super) fn new(shape: &Shape, stamp: Option<Stamp>) -> Self {
+    /// For `log`, as `shape` says.
+    pub(super) fn new(shape: &Shape, log: &str, stamp: Option<Stamp>) -> Self {
         let record = Record { value: letters(shape.record_bytes).into(), ..Record::default() };
         let (encoded, records) = (record.compute_size(), u64::from(shape.records));
         let count = usize::try_from(shape.records).unwrap_or(usize::MAX);
         let request = ProduceRequest {
             records: vec![record; count],
-            log: shape.log.clone(),
+            log: log.to_owned(),
             durability: EnumOrUnknown::new(shape.durability),
             ..ProduceRequest::default()
         };
@@ -98,6 +100,25 @@ impl Batch {
             place.copy_from_slice(&stamp.bytes(at));
         }
         Payload::new(message)
+    }
+}
+
+/// A batch for each log, which take turns. Producers share it.
+#[derive(Debug)]
+pub(super) struct Turns {
+    batches: Vec<Arc<Batch>>,
+    next: AtomicUsize,
+}
+
+impl Turns {
+    pub(super) fn new(batches: impl Iterator<Item = Batch>) -> Self {
+        Self { batches: batches.map(Arc::new).collect(), next: AtomicUsize::new(0) }
+    }
+
+    /// Whose turn it is.
+    pub(super) fn next(&self) -> &Arc<Batch> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.batches.len().max(1);
+        self.batches.get(turn).expect("there is a log to write to")
     }
 }
 
@@ -127,14 +148,14 @@ mod tests {
 
     fn shape(record_bytes: usize) -> Shape {
         let durability = Durability::DURABILITY_WRITTEN;
-        Shape { log: "audit".to_owned(), record_bytes, records: 3, durability }
+        Shape { record_bytes, records: 3, durability }
     }
 
     #[test]
     fn a_stamp_stands_at_the_beginning_of_the_first_value_alone() {
         for record_bytes in [STAMP_BYTES, 100, 127, 128, 20_000] {
             let stamp = Stamp::new([9; 8]);
-            let mut batch = Batch::new(&shape(record_bytes), Some(stamp));
+            let mut batch = Batch::new(&shape(record_bytes), "audit", Some(stamp));
             let at = stamp.origin + Duration::from_nanos(123_456_789);
             let (start, _) = batch.stamp.unwrap();
             batch.message[start..start + STAMP_BYTES].copy_from_slice(&stamp.bytes(at));
@@ -148,9 +169,9 @@ mod tests {
 
     #[test]
     fn the_figures_of_a_batch_are_those_of_its_records() {
-        let batch = Batch::new(&shape(100), None);
+        let batch = Batch::new(&shape(100), "audit", None);
         assert_eq!((batch.records, batch.bytes), (3, 306));
-        let empty = Batch::new(&shape(0), None);
+        let empty = Batch::new(&shape(0), "audit", None);
         assert_eq!((empty.records, empty.bytes), (3, 0));
     }
 

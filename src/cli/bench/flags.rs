@@ -14,6 +14,9 @@ use crate::cli::produce::Level;
 /// The most that one request may be, in bytes. The server's own limit may be lower.
 const MESSAGE_BYTES_MAX: u64 = 256 << 20;
 
+/// More logs than a server may be set to have.
+const LOGS_MAX: usize = 100_000;
+
 /// What is measured, for how long, and what becomes of the figures.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
@@ -66,6 +69,26 @@ pub(super) struct Batching {
     batch_bytes: Option<u64>,
 }
 
+/// Over how many logs producers spread what they send.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Records")]
+pub(super) struct Spread {
+    /// Write to so many logs in turn, which must be there: NAME-1, NAME-2 and on for --log NAME
+    #[arg(long, value_name = "N")]
+    logs: Option<usize>,
+}
+
+impl Spread {
+    /// The logs to write to, where `log` is the one that was named.
+    pub(super) fn names(&self, log: &str) -> Result<Vec<String>, BenchError> {
+        let Some(count) = self.logs else {
+            return Ok(vec![log.to_owned()]);
+        };
+        bounded("logs", count, LOGS_MAX)?;
+        Ok((1..=count).map(|number| format!("{log}-{number}")).collect())
+    }
+}
+
 impl Target {
     /// Looks at what can be wrong before anything is done.
     pub(super) fn check(&self) -> Result<(), BenchError> {
@@ -85,7 +108,6 @@ impl Records {
     /// The batch that the flags describe, with so many records unless they say.
     pub(super) fn shape(
         &self,
-        log: &str,
         batching: Option<&Batching>,
         records_default: u64,
     ) -> Result<Shape, BenchError> {
@@ -103,7 +125,6 @@ impl Records {
             return Err(BenchError::BatchTooLarge { records, record_bytes, bytes, max });
         }
         Ok(Shape {
-            log: log.to_owned(),
             record_bytes: usize::try_from(record_bytes).unwrap_or(usize::MAX),
             records: u32::try_from(records).unwrap_or(u32::MAX),
             durability: self.durability.into(),
@@ -160,16 +181,25 @@ mod tests {
             (batching(None, Some(10_050)), 100),
             (batching(None, Some(5)), 1),
         ] {
-            let shape = records(100).shape("a", Some(&flags), 1000).unwrap();
+            let shape = records(100).shape(Some(&flags), 1000).unwrap();
             assert_eq!(shape.records, expected, "{flags:?}");
         }
-        assert_eq!(records(100).shape("a", None, 1).unwrap().records, 1);
+        assert_eq!(records(100).shape(None, 1).unwrap().records, 1);
+    }
+
+    #[test]
+    fn logs_that_take_turns_are_numbered() {
+        let names = |logs| Spread { logs }.names("a").unwrap();
+        assert_eq!(names(None), ["a"]);
+        assert_eq!(names(Some(1)), ["a-1"]);
+        assert_eq!(names(Some(3)), ["a-1", "a-2", "a-3"]);
+        assert!(Spread { logs: Some(0) }.names("a").is_err());
     }
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_bounds() {
         let refused = |records: Records, flags: Batching| {
-            records.shape("a", Some(&flags), 1).unwrap_err().to_string()
+            records.shape(Some(&flags), 1).unwrap_err().to_string()
         };
         let zero = refused(records(100), batching(Some(0), None));
         assert_eq!(zero, "--batch-records 0 is out of bounds: 1 to 1000000");

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use self::flags::{Batching, Records, Target, bounded};
+use self::flags::{Batching, Records, Spread, Target, bounded};
 use self::plan::{Consuming, Plan, Producing, What};
 use self::report::Report;
 use self::run::{Measured, Run};
@@ -93,6 +93,8 @@ struct Produce {
     #[arg(long)]
     unary: bool,
     #[command(flatten)]
+    spread: Spread,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -129,6 +131,8 @@ struct Latency {
     /// Each caller sends over a stream of its own instead of call by call
     #[arg(long)]
     over_streams: bool,
+    #[command(flatten)]
+    spread: Spread,
     #[command(flatten)]
     target: Target,
 }
@@ -231,7 +235,7 @@ fn draw(plan: &Plan, measured: &Measured) -> Result<(), CliError> {
 
 impl Produce {
     fn plan(self) -> Result<Plan, BenchError> {
-        let shape = self.records.shape(&self.target.log, Some(&self.batching), 1000)?;
+        let shape = self.records.shape(Some(&self.batching), 1000)?;
         let in_flight = self.in_flight.unwrap_or(if self.unary { 1 } else { 64 });
         bounded("connections", self.connections, MANY)?;
         bounded("streams", self.streams, MANY)?;
@@ -239,6 +243,7 @@ impl Produce {
         let streams = self.connections * self.streams;
         let producing = Producing {
             shape,
+            logs: self.spread.names(&self.target.log)?,
             durability: self.records.durability,
             connections: self.connections,
             // A caller has one batch in flight, so it takes as many callers.
@@ -268,11 +273,12 @@ impl Consume {
 
 impl Latency {
     fn plan(self) -> Result<Plan, BenchError> {
-        let shape = self.records.shape(&self.target.log, None, 1)?;
+        let shape = self.records.shape(None, 1)?;
         bounded("callers", self.callers, MANY)?;
         bounded("connections", self.connections, self.callers)?;
         let producing = Producing {
             shape,
+            logs: self.spread.names(&self.target.log)?,
             durability: self.records.durability,
             connections: self.connections,
             producers: self.callers,
@@ -312,7 +318,7 @@ impl Mixed {
     }
 
     fn plan_of(self, scenario: &'static str, batch_records: u64) -> Result<Plan, BenchError> {
-        let shape = self.records.shape(&self.target.log, Some(&self.batching), batch_records)?;
+        let shape = self.records.shape(Some(&self.batching), batch_records)?;
         self.records.check_stamped()?;
         bounded("producers", self.producers, MANY)?;
         bounded("consumers", self.consumers, MANY)?;
@@ -320,6 +326,7 @@ impl Mixed {
         bounded("connections", self.connections, self.consumers)?;
         let producing = Producing {
             shape,
+            logs: vec![self.target.log.clone()],
             durability: self.records.durability,
             connections: self.connections,
             producers: self.producers,

@@ -21,6 +21,8 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Producing {
     pub(super) shape: Shape,
+    /// Where to; producers, or calls of theirs, take turns among them.
+    pub(super) logs: Vec<String>,
     pub(super) durability: Level,
     pub(super) connections: usize,
     /// Those who send on their own: streams, or callers that each wait for their answer.
@@ -52,6 +54,7 @@ pub(super) enum What {
 /// A run's settings for programs.
 #[derive(Debug, Serialize)]
 pub(super) struct Settings {
+    logs: usize,
     record_bytes: Option<usize>,
     batch_records: Option<u32>,
     durability: Option<&'static str>,
@@ -71,12 +74,22 @@ impl Plan {
         (0..produce, produce..produce + consume)
     }
 
+    /// The log, or those that take turns.
+    pub(super) fn log_names(&self) -> String {
+        match self.producing.as_ref().map_or(&[][..], |producing| &producing.logs) {
+            [first, .., last] => format!("{first} to {last}"),
+            [only] => only.clone(),
+            [] => self.target.log.clone(),
+        }
+    }
+
     pub(super) fn settings(&self) -> Settings {
         let producing = self.producing.as_ref();
         let unary_reads = self
             .consuming
             .is_some_and(|consuming| matches!(consuming.what, What::Held { unary: true, .. }));
         Settings {
+            logs: producing.map_or(1, |producing| producing.logs.len()),
             record_bytes: producing.map(|producing| producing.shape.record_bytes),
             batch_records: producing.map(|producing| producing.shape.records),
             durability: producing.map(|producing| producing.durability.name()),

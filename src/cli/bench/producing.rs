@@ -13,7 +13,7 @@ use futures_timer::Delay;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use grpcio::{CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, WriteFlags};
 
-use super::batch::Batch;
+use super::batch::{Batch, Turns};
 use super::meter::{Fault, Leaving, Meter};
 use super::pace::{Due, Pace};
 use super::wire::{PRODUCE, PRODUCE_STREAM, Payload};
@@ -30,7 +30,7 @@ const UNASKED: Fault = Fault::Unfitting("an answer came to nothing that was sent
 /// What one producer works with.
 pub(super) struct Producer {
     pub(super) meter: Arc<Meter>,
-    pub(super) batch: Arc<Batch>,
+    pub(super) turns: Arc<Turns>,
     pub(super) pace: Pace,
 }
 
@@ -44,7 +44,9 @@ pub(super) fn stream(producer: Producer, client: &Client, in_flight: usize) {
     };
     // A bounded channel holds one more for each of its senders.
     let (window, sent) = mpsc::channel(in_flight.saturating_sub(1));
-    let (meter, batch) = (Arc::clone(&producer.meter), Arc::clone(&producer.batch));
+    // A stream is about one log.
+    let (meter, batch) = (Arc::clone(&producer.meter), Arc::clone(producer.turns.next()));
+    let sending = Arc::clone(&batch);
     client.spawn(async move {
         if let Err(fault) = receive(&meter, &batch, replies, sent).await {
             meter.fail(fault);
@@ -53,7 +55,7 @@ pub(super) fn stream(producer: Producer, client: &Client, in_flight: usize) {
     });
     client.spawn(async move {
         // How the call ended its answers say.
-        let _sent = producer.send(sink, window).await;
+        let _sent = producer.send(&sending, sink, window).await;
     });
 }
 
@@ -72,6 +74,7 @@ pub(super) fn calls(mut producer: Producer, client: &Client) {
 impl Producer {
     async fn send(
         mut self,
+        batch: &Batch,
         mut sink: ClientDuplexSender<Payload>,
         mut window: Sender<Instant>,
     ) -> grpcio::Result<()> {
@@ -89,7 +92,7 @@ impl Producer {
             if window.start_send(due).is_err() {
                 break;
             }
-            sink.feed((self.batch.payload(due), WriteFlags::default())).await?;
+            sink.feed((batch.payload(due), WriteFlags::default())).await?;
         }
         self.count_late();
         sink.close().await
@@ -98,10 +101,11 @@ impl Producer {
     async fn call_all(&mut self, client: &Client) -> Result<(), Fault> {
         while self.wait_until_due().await {
             let due = self.take_due();
-            let payload = self.batch.payload(due);
+            let batch = Arc::clone(self.turns.next());
+            let payload = batch.payload(due);
             let call = client.unary_call_async(&PRODUCE, &payload, CallOption::default());
             let answered = async { call?.await }.await.map_err(Fault::Call)?;
-            count(&self.meter, &self.batch, &answered, due)?;
+            count(&self.meter, &batch, &answered, due)?;
         }
         self.count_late();
         Ok(())

@@ -70,7 +70,7 @@ impl Report {
         let cost = |used: Used| Cost::new(used, records);
         Self {
             scenario: plan.scenario,
-            log: plan.target.log.clone(),
+            log: plan.log_names(),
             settings: plan.settings(),
             interrupted: measured.interrupted.is_some(),
             failed,

@@ -9,7 +9,7 @@ use futures_executor::block_on;
 use futures_util::future::AbortHandle;
 use grpcio::{Client, Environment};
 
-use super::batch::{Batch, Stamp};
+use super::batch::{Batch, Stamp, Turns};
 use super::consuming::{self, Consumer, Reading};
 use super::error::BenchError;
 use super::meter::{Done, Fault, Latencies, Meter};
@@ -175,13 +175,15 @@ impl<'a> Run<'a> {
             return;
         };
         let stamp = self.follows().then_some(self.stamp);
-        let batch = Arc::new(Batch::new(&producing.shape, stamp));
+        let batches = producing.logs.iter().map(|log| Batch::new(&producing.shape, log, stamp));
+        let turns = Arc::new(Turns::new(batches));
         let clients = self.clients(self.plan.connections().0);
         let (producers, began) = (wide(producing.producers), Instant::now());
         for (number, client) in (0..producers).zip(clients.iter().cycle()) {
-            let pace = Pace::new(producing.rate, batch.records, (number, producers), began);
-            let (meter, batch) = (Arc::clone(&self.meter), Arc::clone(&batch));
-            let producer = Producer { meter, batch, pace };
+            let records = u64::from(producing.shape.records);
+            let pace = Pace::new(producing.rate, records, (number, producers), began);
+            let (meter, turns) = (Arc::clone(&self.meter), Arc::clone(&turns));
+            let producer = Producer { meter, turns, pace };
             match producing.unary {
                 true => producing::calls(producer, client),
                 false => producing::stream(producer, client, producing.in_flight),

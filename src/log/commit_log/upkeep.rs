@@ -14,6 +14,10 @@ use crate::log::prepared::{self, Prepared};
 use crate::log::retention;
 use crate::log::writer::Writer;
 
+/// After a part of a segment was filled the disk is left alone for so many times as long, but no
+/// longer than the most. So a segment of 128 MiB takes a few seconds.
+const FILL_PAUSES: u32 = 20;
+const FILL_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// A log that was not written for this long lets go of its files.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -99,22 +103,28 @@ impl Log {
         }
         // Without it the roll creates the files, and meets the same error where it matters.
         *prepared = Prepared::create(self, next.capacity_bytes).ok();
-        let is_filled = next.is_filled && prepared.is_some();
-        if is_filled && !self.fill_queued.swap(true, Ordering::Relaxed) {
+        if next.is_filled && prepared.is_some() {
+            self.queue_fill();
+        }
+    }
+
+    fn queue_fill(self: &Arc<Self>) {
+        if !self.fill_queued.swap(true, Ordering::Relaxed) {
             self.engine.queue_chore(Job::Fill(Arc::clone(self)));
         }
     }
 
-    /// Fills the next segment's files until they are full or taken. It leaves the disk to others
-    /// for as long as it has had it.
-    pub(crate) fn fill(&self) {
+    /// Fills a part of the next segment's files, and queues the log again if there is more, behind
+    /// other chores. Then it leaves the disk to others.
+    pub(crate) fn fill(self: &Arc<Self>) {
         self.fill_queued.store(false, Ordering::Relaxed);
-        while !self.must_hurry() {
-            let began = Instant::now();
-            if !self.fill_on() {
-                return;
-            }
-            thread::sleep(began.elapsed());
+        if self.must_hurry() {
+            return;
+        }
+        let began = Instant::now();
+        if self.fill_on() {
+            self.queue_fill();
+            thread::sleep((began.elapsed() * FILL_PAUSES).min(FILL_PAUSE_MAX));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::service::message::Reply;
 use crate::service::producing::{Appended, Claim, Order};
 use crate::service::records;
 use crate::service::refusal::BadRequest;
-use crate::service::wire::{self, Fields, Malformed, Value};
+use crate::service::wire::{self, Fields, Value};
 
 /// A `ProduceRequest`, its records in their stored form.
 pub(super) fn produce_request<'a>(
@@ -17,7 +17,7 @@ pub(super) fn produce_request<'a>(
 ) -> Result<Order<'a>, BadRequest> {
     let mut payload = Vec::with_capacity(message.len());
     let (mut records, mut largest) = (0_u32, 0);
-    let (mut log, mut durability, mut expected) = ("", Durability::Synced, None);
+    let (mut log, mut level, mut expected) = ("", 0, None);
     let mut sequence: Option<ProducerSequence<'_>> = None;
     for field in Fields::of(message) {
         match field? {
@@ -32,7 +32,7 @@ pub(super) fn produce_request<'a>(
             (2, Value::Bytes(name)) => {
                 log = str::from_utf8(name).map_err(|_| BadRequest::NotText { field: "log" })?;
             }
-            (3, Value::Varint(level)) => durability = read_durability(level)?,
+            (3, Value::Varint(number)) => level = enum_number(number)?,
             (4, Value::Varint(offset)) => expected = Some(Offset::new(offset)),
             (5, Value::Bytes(more)) => sequence.get_or_insert_default().merge(more)?,
             _ => {}
@@ -40,6 +40,7 @@ pub(super) fn produce_request<'a>(
     }
     let records = NonZeroU32::new(records).ok_or(BadRequest::NoRecord { field: "records" })?;
     let producer = sequence.map(ProducerSequence::claim).transpose()?;
+    let durability = read_durability(level)?;
     let largest_record = ("records", largest);
     Ok(Order { log, payload, records, durability, expected, producer, largest_record })
 }
@@ -48,17 +49,17 @@ pub(super) fn produce_request<'a>(
 #[derive(Default)]
 struct ProducerSequence<'a> {
     id: &'a [u8],
-    epoch: u64,
+    epoch: u32,
     sequence: u64,
 }
 
 impl<'a> ProducerSequence<'a> {
     /// Takes in the fields of `message`; of a field that comes more than once the last counts.
-    fn merge(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+    fn merge(&mut self, message: &'a [u8]) -> Result<(), BadRequest> {
         for field in Fields::of(message) {
             match field? {
                 (1, Value::Bytes(id)) => self.id = id,
-                (2, Value::Varint(epoch)) => self.epoch = epoch,
+                (2, Value::Varint(epoch)) => self.epoch = read_epoch(epoch)?,
                 (3, Value::Varint(sequence)) => self.sequence = sequence,
                 _ => {}
             }
@@ -73,9 +74,7 @@ impl<'a> ProducerSequence<'a> {
         if id == [0; 16] {
             return Err(BadRequest::ZeroId { field });
         }
-        let (field, max) = ("producer.epoch", u64::from(u32::MAX));
-        let out_of_bounds = |_| BadRequest::OutOfBounds { field, value: epoch, min: 0, max };
-        Ok(Claim { id, epoch: u32::try_from(epoch).map_err(out_of_bounds)?, sequence })
+        Ok(Claim { id, epoch, sequence })
     }
 }
 
@@ -95,6 +94,19 @@ pub(super) fn produce_response(appended: &Appended) -> Reply {
         wire::put_varint(&mut message, number, value);
     }
     Reply::new(message)
+}
+
+fn read_epoch(value: u64) -> Result<u32, BadRequest> {
+    let (field, max) = ("producer.epoch", u64::from(u32::MAX));
+    u32::try_from(value).map_err(|_| BadRequest::OutOfBounds { field, value, min: 0, max })
+}
+
+/// An enum's number: 32 bits with a sign, whichever values have names.
+fn enum_number(value: u64) -> Result<u64, BadRequest> {
+    match i32::try_from(value.cast_signed()) {
+        Ok(_) => Ok(value),
+        Err(_) => Err(BadRequest::NotInEnum { field: "durability", value }),
+    }
 }
 
 fn read_durability(level: u64) -> Result<Durability, BadRequest> {

@@ -7,6 +7,8 @@ mod consume_request;
 pub(super) mod consume_response;
 pub(super) mod consuming;
 mod messages;
+#[cfg(test)]
+mod mutants;
 mod producing;
 
 use std::sync::Arc;

@@ -111,6 +111,32 @@ fn each_consumer_of_a_fan_out_gets_each_record() {
 }
 
 #[test]
+fn logs_take_turns() {
+    let site = Site::new();
+    let server = site.serve();
+    let mut names = Vec::new();
+    for number in 1..=3 {
+        names.push(format!("bench-{number}"));
+        let create = ["log", "create", &format!("bench-{number}")];
+        run(site.client("root", &server.address, &create), b"").done();
+    }
+    let flags = ["latency", "--json", "--log", "bench", "--logs", "3"];
+    let measured = figures(bench(&site, &server.address, &[&flags[..], &SHORT].concat()));
+    assert_eq!(measured.pointer("/log").and_then(Value::as_str), Some("bench-1 to bench-3"));
+    let ends = names.iter().map(|name| {
+        let mut describe = site.client("root", &server.address, &["log", "describe", name]);
+        describe.arg("--json");
+        number(&figures(describe), "/end_offset")
+    });
+    let ends: Vec<_> = ends.collect();
+    let (least, most) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
+    assert!(*least > 0 && most - least <= 1, "{ends:?}");
+    let flags = ["produce", "--log", "bench", "--logs", "4"];
+    let absent = run(bench(&site, &server.address, &[&flags[..], &SHORT].concat()), b"");
+    absent.refused(1, &["LOG_NOT_FOUND"]);
+}
+
+#[test]
 fn a_server_that_keeps_nothing_can_be_measured() {
     let site = Site::new();
     fs::create_dir(site.dir.path().join("disk")).unwrap();
