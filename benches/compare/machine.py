@@ -6,10 +6,6 @@ import subprocess
 from pathlib import Path
 
 
-# As much as the works of a round write.
-MEMORY_BYTES_MAX = 12 << 30
-
-
 def describe(varve, folder, peers):
     memory_kib = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1])
     lines = [
@@ -24,10 +20,11 @@ def describe(varve, folder, peers):
     return ". ".join(lines) + "."
 
 
-def touch_memory(folder):
-    """Fills page cache and gives it back: a virtual machine may have to ask its host for memory that
-    it has not used of late, and whoever is first to write there would pay for that."""
-    size = min(MEMORY_BYTES_MAX, available_bytes() // 2)
+def touch_memory(folder, size):
+    """Fills so much page cache, of what is available, and gives it back: a virtual machine may have
+    to ask its host for memory that it has not used of late, and whoever is first to write there
+    would pay for that."""
+    size = min(size, available_bytes() * 3 // 4)
     path, part = folder / "memory", bytes(1 << 20)
     with open(path, "wb") as file:
         for _ in range(size // len(part)):

@@ -16,6 +16,8 @@ from processes import Failed
 from works import BATCH_RECORDS, CALLERS, Bench, Figures, RATE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# As much as the works of a round write.
+ROUND_BYTES = 12 << 30
 # What a record of 100 B comes to as a frame of its own.
 FRAME_BYTES = 200
 
@@ -76,7 +78,7 @@ def compare(bench, arguments):
 def own_round(bench, results, number):
     """Varve and the ceilings, side by side, by turns."""
     site, started = bench.site, []
-    machine.touch_memory(site.folder)
+    machine.touch_memory(site.folder, ROUND_BYTES)
     try:
         started += [site.serve(), site.serve_null(False), site.serve_null(True)]
         varve, null, null_disk = started

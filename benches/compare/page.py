@@ -166,7 +166,7 @@ def text(results, machine, command, rounds, seconds):
         f"{machine}\n\nMedians of {rounds} rounds, in brackets the range; runs of {seconds} s, the"
         " servers by turns, each with the client on the same host. Varve and its null server over"
         " mutual TLS, acknowledged SYNCED; the others in plaintext. Before each round 12 GiB of page"
-        " cache, or half of what is available, were filled and given back, so that nobody pays for"
+        " cache, or three quarters of what is available, were filled and given back, so that nobody pays for"
         " memory that the machine has yet to be given. Memory is a process's own and what it"
         f" shares, without mapped files. To repeat it: `{command}`.",
         tables(results),

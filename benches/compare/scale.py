@@ -12,12 +12,12 @@ CONNECTIONS = (1, 4, 16, 64)
 
 def measure(bench, gib, logs):
     """The rows of three tables, and what else was found."""
-    machine.touch_memory(bench.site.folder)
+    machine.touch_memory(bench.site.folder, gib + 5 << 30)
     server = bench.site.serve()
     try:
-        return {"log": with_the_log(bench, server, gib),
+        return {"connections": with_the_connections(bench, server),
                 "logs": with_the_logs(bench, server, logs),
-                "connections": with_the_connections(bench, server)}
+                "log": with_the_log(bench, server, gib)}
     finally:
         server.stop()
 

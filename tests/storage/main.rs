@@ -15,6 +15,7 @@ mod conditional;
 mod crash;
 mod damage;
 mod deletion;
+mod filling;
 mod format;
 mod many;
 mod model;

@@ -5,6 +5,7 @@
 //! and its signals).
 
 pub(super) mod access;
+mod allocator;
 mod fatal;
 mod logging;
 mod notify;

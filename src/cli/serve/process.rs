@@ -1,4 +1,5 @@
-//! What the process is set to before it touches data: its signals, its file modes, its last resort.
+//! What the process is set to before it touches data: its memory, its signals, its file modes, its
+//! last resort.
 
 use std::io;
 
@@ -6,11 +7,12 @@ use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use super::fatal;
+use super::{allocator, fatal};
 use crate::cli::error::CliError;
 
 /// Sets up the process, and collects its signals from now on.
 pub(super) fn prepare() -> Result<Signals, CliError> {
+    allocator::bound_heaps();
     fatal::abort_on_panic();
     // Files and folders are for this user alone, whatever the caller's mask says.
     rustix::process::umask(Mode::from_raw_mode(0o077));
