@@ -29,7 +29,9 @@ fn batch(n: u64, bytes: usize) -> Batch {
 fn append_into_the_second(rig: &Rig, bytes: usize) -> Vec<Batch> {
     let count = FIRST_BYTES / bytes + 2;
     let batches: Vec<_> = (0..).take(count).map(|n| batch(n, bytes)).collect();
-    batches.iter().for_each(|batch| drop(rig.append(batch)));
+    for batch in &batches {
+        rig.append(batch);
+    }
     assert!(rig.files(".store").len() > 1, "the second segment has begun");
     batches
 }
