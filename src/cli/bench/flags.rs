@@ -73,18 +73,24 @@ pub(super) struct Batching {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Records")]
 pub(super) struct Spread {
-    /// Write to so many logs in turn, which must be there: NAME-1, NAME-2 and on for --log NAME
+    /// Write to so many logs in turn, which must be there: NAME-1, NAME-2 and on for --log NAME;
+    /// each stream writes to one of them
     #[arg(long, value_name = "N")]
     logs: Option<usize>,
 }
 
 impl Spread {
-    /// The logs to write to, where `log` is the one that was named.
-    pub(super) fn names(&self, log: &str) -> Result<Vec<String>, BenchError> {
+    /// The logs to write to, where `log` is the one that was named and there are so many `streams`,
+    /// if calls do not take turns.
+    pub(super) fn names(
+        &self,
+        log: &str,
+        streams: Option<usize>,
+    ) -> Result<Vec<String>, BenchError> {
         let Some(count) = self.logs else {
             return Ok(vec![log.to_owned()]);
         };
-        bounded("logs", count, LOGS_MAX)?;
+        bounded("logs", count, streams.unwrap_or(LOGS_MAX))?;
         Ok((1..=count).map(|number| format!("{log}-{number}")).collect())
     }
 }
@@ -189,11 +195,12 @@ mod tests {
 
     #[test]
     fn logs_that_take_turns_are_numbered() {
-        let names = |logs| Spread { logs }.names("a").unwrap();
+        let names = |logs| Spread { logs }.names("a", None).unwrap();
         assert_eq!(names(None), ["a"]);
         assert_eq!(names(Some(1)), ["a-1"]);
         assert_eq!(names(Some(3)), ["a-1", "a-2", "a-3"]);
-        assert!(Spread { logs: Some(0) }.names("a").is_err());
+        assert!(Spread { logs: Some(0) }.names("a", None).is_err());
+        assert!(Spread { logs: Some(3) }.names("a", Some(2)).is_err());
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Produce {
         let streams = self.connections * self.streams;
         let producing = Producing {
             shape,
-            logs: self.spread.names(&self.target.log)?,
+            logs: self.spread.names(&self.target.log, (!self.unary).then_some(streams))?,
             durability: self.records.durability,
             connections: self.connections,
             // A caller has one batch in flight, so it takes as many callers.
@@ -278,7 +278,7 @@ impl Latency {
         bounded("connections", self.connections, self.callers)?;
         let producing = Producing {
             shape,
-            logs: self.spread.names(&self.target.log)?,
+            logs: self.spread.names(&self.target.log, self.over_streams.then_some(self.callers))?,
             durability: self.records.durability,
             connections: self.connections,
             producers: self.callers,

@@ -131,9 +131,13 @@ fn logs_take_turns() {
     let ends: Vec<_> = ends.collect();
     let (least, most) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
     assert!(*least > 0 && most - least <= 1, "{ends:?}");
-    let flags = ["produce", "--log", "bench", "--logs", "4"];
-    let absent = run(bench(&site, &server.address, &[&flags[..], &SHORT].concat()), b"");
-    absent.refused(1, &["LOG_NOT_FOUND"]);
+    let refused = |scenario: &str, code: i32, part: &str| {
+        let flags = [&[scenario, "--log", "bench", "--logs", "4"][..], &SHORT].concat();
+        run(bench(&site, &server.address, &flags), b"").refused(code, &[part]);
+    };
+    refused("latency", 1, "LOG_NOT_FOUND");
+    // Its one stream would leave three logs out.
+    refused("produce", 2, "--logs 4 is out of bounds: 1 to 1");
 }
 
 #[test]
