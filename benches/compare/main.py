@@ -13,7 +13,7 @@ import page
 import scale
 import servers
 from processes import Failed
-from works import BATCH_RECORDS, CALLERS, Bench, Figures, RATE
+from works import CALLERS, Bench
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # As much as the works of a round write.
@@ -115,14 +115,13 @@ def own_round(bench, results, number):
 
 def peers_round(bench, results, folder):
     """The other servers, one after the other."""
-    calls = ("--callers", CALLERS)
-    redis_works = [("W1", "append"), ("W4", "read"), ("W2", "call"), ("W3 calls", "call", *calls),
-                   ("W5", "tail")]
-    for who, kind, start, works in [
-            ("Redis, always", "redis", lambda: servers.redis(folder, "always"), redis_works),
-            ("Redis, everysec", "redis", lambda: servers.redis(folder, "everysec"), redis_works),
-            ("RabbitMQ", "rabbit", lambda: servers.rabbit(folder), redis_works),
-            ("NATS", "nats", lambda: servers.nats(folder), redis_works)]:
+    works = [("W1", "append"), ("W4", "read"), ("W2", "call"),
+             ("W3 calls", "call", "--callers", CALLERS), ("W5", "tail")]
+    for who, kind, start in [
+            ("Redis, always", "redis", lambda: servers.redis(folder, "always")),
+            ("Redis, everysec", "redis", lambda: servers.redis(folder, "everysec")),
+            ("RabbitMQ", "rabbit", lambda: servers.rabbit(folder)),
+            ("NATS", "nats", lambda: servers.nats(folder))]:
         server = start()
         try:
             for work, *flags in works:

@@ -11,7 +11,7 @@ CONNECTIONS = (1, 4, 16, 64)
 
 
 def measure(bench, gib, logs):
-    """The rows of three tables, and what else was found."""
+    """The rows of three tables. The largest log comes last: it fills the page cache."""
     machine.touch_memory(bench.site.folder, gib + 5 << 30)
     server = bench.site.serve()
     try:
