@@ -1,4 +1,4 @@
-"""An ext4 file system of its own in a file, whose power can be cut.
+"""A file system of its own in a file, whose power can be cut: ext4 or XFS.
 
 FS_IOC_SHUTDOWN makes the file system forget what was not synced and refuse everything from then on,
 as a disk does that lost its power; a new mount finds what a new start would.
@@ -16,6 +16,8 @@ _FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = (2).to_bytes(4, "little")
 LOG_FLUSH = (1).to_bytes(4, "little")
 
+_PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+
 _mounted = set()
 
 
@@ -29,26 +31,34 @@ class Unavailable(Exception):
     """This machine has no loop devices for us."""
 
 
-class LoopFs:
-    """A mounted file system of `mib` MiB."""
+# How to make each kind, and the options to mount it with.
+KINDS = {
+    "ext4": (["mkfs.ext4", "-q", "-m", "0", "-F"], "data=ordered"),
+    # Data need not be written before the journal names it.
+    "ext4, data=writeback": (["mkfs.ext4", "-q", "-m", "0", "-F"], "data=writeback"),
+    "XFS": (["mkfs.xfs", "-q", "-f"], "nouuid"),
+}
 
-    def __init__(self, folder, mib):
+
+class LoopFs:
+    """A mounted file system of `mib` MiB, of one of the `KINDS`."""
+
+    def __init__(self, folder, mib, kind="ext4"):
         self.image = Path(folder) / "disk.img"
         self.mount_point = Path(folder) / "disk"
         self.mount_point.mkdir(parents=True)
+        make, self.options = KINDS[kind]
         if os.geteuid() != 0:
             raise Unavailable("it needs root")
-        if shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
-            raise Unavailable("mkfs.ext4 is not installed")
+        if shutil.which(make[0], path=_PATH) is None:
+            raise Unavailable(f"{make[0]} is not installed")
         with open(self.image, "wb") as image:
             image.truncate(mib << 20)
-        _run(["mkfs.ext4", "-q", "-m", "0", "-F", self.image])
+        _run([*make, self.image])
         self.mount()
 
-    def mount(self, journal="ordered"):
-        """Mounts it; `journal` says whether data is written before the journal names it: `ordered`,
-        or `writeback` if it need not be."""
-        _run(["mount", "-o", f"loop,data={journal}", self.image, self.mount_point])
+    def mount(self):
+        _run(["mount", "-o", f"loop,{self.options}", self.image, self.mount_point])
         _mounted.add(self)
 
     def unmount(self):
@@ -86,8 +96,7 @@ class LoopFs:
 
 
 def _run(command):
-    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                          check=False, env=dict(os.environ, PATH=path))
+                          check=False, env=dict(os.environ, PATH=_PATH))
     if done.returncode != 0:
         raise Unavailable(f"{command[0]}: {done.stderr.strip()}")

@@ -7,41 +7,48 @@ import grpc
 import load
 import trace
 from order import Order
-from proofs import History, Skipped, Violation, check, check_history
-from server import Site, StartFailed
+from proofs import History, Skipped, Violation, check, check_history, progress
+from server import Site, StartFailed, remove
 
 EXIT_IO = 74
 EXIT_SECONDS_MAX = 1.0
 BACK_SECONDS_MAX = 5.0
-# Which call of a thread fails; the main thread's calls are those of the start.
-FATAL = [("fdatasync", k) for k in (1, 2, 3, 7, 30)]
-FATAL += [("fsync", k) for k in (1, 2, 3)]
-FATAL += [("pwrite64", k) for k in (1, 2, 5, 40)]
-NO_SPACE = [("pwrite64", k) for k in (1, 4, 30)] + [("fallocate", k) for k in (1, 2, 3)]
+# Which calls of a thread fail at every size; the main thread's calls are those of the start.
+FATAL = {"fdatasync": (1, 2, 3, 7, 30), "fsync": (1, 2, 3), "pwrite64": (1, 2, 5, 40)}
+NO_SPACE = {"pwrite64": (1, 4, 30), "fallocate": (1, 2, 3)}
+# Index files are synced by this; nothing hangs on them.
+INDEX = {"msync": (1, 2, 5)}
 
 
 def run(ground):
     if not trace.is_available():
         raise Skipped("strace is not installed")
-    further = range(max(1, ground.cycles // 20))
-    fatal = [(call, k + 50 * n) for n in further for call, k in FATAL]
-    no_space = [(call, k + 5 * n) for n in further for call, k in NO_SPACE]
-    ends, found = [], []
-    for number, (call, k) in enumerate(fatal + no_space):
+    kinds = [(kind, call, k) for kind, calls in enumerate((FATAL, NO_SPACE, INDEX))
+             for call, some in calls.items() for k in counts(some, ground.cycles)]
+    ends, found, went_on = [], [], 0
+    for number, (kind, call, k) in enumerate(progress("fault", kinds)):
         case = Case(ground, number, call, k)
         try:
-            if number < len(fatal):
+            if kind == 0:
                 ends.append(case.ends())
             else:
-                case.goes_on()
+                case.goes_on("ENOSPC" if kind == 1 else "EIO")
+                went_on += 1
         except Violation as violation:
             found.append(str(violation))
+        else:
+            remove(case.site.folder)
     check(not found, "; ".join(found))
     at_start = sum(not served for _, served in ends)
     slowest = max(took for took, _ in ends)
-    return (f"cases: {len(ends)} failed calls, {at_start} of them in a start, exit {EXIT_IO} within"
-            f" {slowest:.2f} s; {len(no_space)} calls without space, and it went on"
-            " (R5 R11 R12 R13)")
+    return (f"cases: {len(ends)} failed calls up to the {max(ground.cycles, 40)}th, {at_start} of"
+            f" them in a start, exit {EXIT_IO} within {slowest:.2f} s; {went_on} calls without"
+            " space or at an index, and it went on (R5 R9 R11 R12 R13)")
+
+
+def counts(some, most):
+    """These, and all others up to `most`."""
+    return sorted({*some, *range(1, most + 1)})
 
 
 class Case:
@@ -53,7 +60,7 @@ class Case:
         self.output = self.site.folder / "strace.out"
         self.call, self.k = call, k
         server = self.site.serve()
-        self.held = len(check_history(server, self.history))
+        self.held = check_history(server, self.history).end()
         server.stop()
 
     def check(self, condition, text):
@@ -86,9 +93,9 @@ class Case:
         self.check_restart()
         return took, served
 
-    def goes_on(self):
-        """Space is missing once: whoever is refused hears so, and soon appends work again."""
-        server = self.launch("ENOSPC")
+    def goes_on(self, error):
+        """It fails once: whoever is refused hears so, and soon appends work again."""
+        server = self.launch(error)
         server.wait_until_serving()
         producers = [load.UnaryProducer(server, self.history, retries=True) for _ in range(3)]
         producers.append(load.StreamProducer(server, self.history, window=64))

@@ -16,10 +16,9 @@ WORK = {"torn_tail_cut", "store_dropped", "meta_rebuilt", "index_rebuilt", "inde
 
 def run(ground):
     site, history = Site(ground.folder), History()
-    cycles = max(4, ground.cycles // 4)
     slowest = 0.0
     server = site.serve()
-    for cycle in range(cycles):
+    for cycle in ground.progress():
         rng = ground.rng(cycle)
         burden = load.Load(server, history, rng)
         burden.wait_for_acks(1)
@@ -36,9 +35,9 @@ def run(ground):
         check(after == before, f"the start after a stop changed {changed(before, after)}")
         log = check_history(server, history)
         done = WORK.intersection(server.events())
-        check(not done, f"the start after a stop of {len(log)} records did {sorted(done)}")
+        check(not done, f"the start after a stop of {log.end()} records did {sorted(done)}")
     server.kill()
-    return (f"cases: {cycles} stops under load, {history.acknowledged()} records acknowledged, the"
+    return (f"cases: {ground.cycles} stops under load, {history.acknowledged()} records acknowledged, the"
             f" slowest {slowest:.2f} s (R17 R5)")
 
 

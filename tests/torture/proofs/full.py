@@ -20,18 +20,17 @@ def run(ground):
         disk = loopfs.LoopFs(ground.folder, 56)
     except loopfs.Unavailable as error:
         raise Skipped(f"no loop file system: {error}") from error
-    cycles = max(3, ground.cycles // 6)
-    line = fill_again_and_again(ground, disk, cycles)
+    line = fill_again_and_again(ground, disk)
     disk.unmount()
     return line
 
 
-def fill_again_and_again(ground, disk, cycles):
+def fill_again_and_again(ground, disk):
     site = Site(ground.folder, data=disk.mount_point / "data")
     history = History()
     server = site.serve()
     back = []
-    for cycle in range(cycles):
+    for cycle in ground.progress():
         rng = ground.rng(cycle)
         burden = Burden(server, history)
         # All at once, so that a write meets the end of the disk, or down to the reserve.
@@ -44,7 +43,7 @@ def fill_again_and_again(ground, disk, cycles):
             server.kill()
             burden.join()
             server = site.serve()
-            check_reads(server, rng, history.settled)
+            check_reads(server, rng, history.settled.values)
         disk.release()
         back.append(time_until_appended(server, history))
         check(back[-1] <= BACK_SECONDS_MAX, f"appends came back only after {back[-1]:.1f} s")
@@ -57,7 +56,7 @@ def fill_again_and_again(ground, disk, cycles):
     server = site.serve()
     check_history(server, history)
     server.kill()
-    return (f"cases: {cycles} times full and free, {history.acknowledged()} records acknowledged"
+    return (f"cases: {ground.cycles} times full and free, {history.acknowledged()} records acknowledged"
             f" and {history.refused()} refused, appends back after {max(back):.1f} s at most"
             " (R9 R11)")
 

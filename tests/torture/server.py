@@ -29,14 +29,16 @@ class StartFailed(Exception):
 
 class Site:
     """A data directory with a configuration for it: plaintext on a free loopback port, small
-    segments, everyone may do everything."""
+    segments, everyone may do everything, also make logs by appending to them."""
 
-    def __init__(self, folder, data=None, segment="64KiB", min_free="1MiB"):
+    def __init__(self, folder, data=None, segment="64KiB", min_free="1MiB", retention="0B",
+                 retention_age="never"):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = Path(data) if data else self.folder / "data"
         (self.folder / "acl.csv").write_text("p, anonymous, *, *\n")
         self.segment, self.min_free = segment, min_free
+        self.retention, self.retention_age = retention, retention_age
         self.starts = 0
 
     def config(self, data=None, listen="127.0.0.1:0"):
@@ -46,7 +48,10 @@ class Site:
                         f'data_dir = "{data or self.data}"\n'
                         '[acl]\nfile = "acl.csv"\n'
                         f'[log]\nsegment_bytes_max = "{self.segment}"\n'
+                        f'retention_bytes = "{self.retention}"\n'
+                        f'retention_age = "{self.retention_age}"\n'
                         f'[storage]\nmin_free_bytes = "{self.min_free}"\n'
+                        'create_logs = true\n'
                         '[insecure]\nplaintext = true\n')
         return path
 

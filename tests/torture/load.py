@@ -8,10 +8,16 @@ import time
 import grpc
 import log_pb2
 import log_pb2_grpc
-from history import Ack, value_of
+from history import Ack, Held, value_of
 
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", 16 << 20)]
+
+
+# What no client may hear here, whatever ends its server.
+NEVER = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION,
+         grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.INTERNAL,
+         grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED)
 
 
 def channel_to(server):
@@ -32,17 +38,27 @@ class Worker(threading.Thread):
         self.stub = log_pb2_grpc.LogStub(self.channel)
         self.stopping = threading.Event()
         self.status = None
+        self.vanished = False
 
     def run(self):
         try:
             self.work()
         except grpc.RpcError as error:
             self.status = error.code()
+        except ValueError:
+            # The library's word for a call on a channel that was closed.
+            if not self.vanished:
+                raise
         finally:
             self.channel.close()
 
     def stop(self):
         self.stopping.set()
+
+    def vanish(self):
+        """Goes away in the middle of whatever it does."""
+        self.vanished = True
+        self.channel.close()
 
 
 class StreamProducer(Worker):
@@ -53,15 +69,17 @@ class StreamProducer(Worker):
         self.stream = history.new_stream(ordered=True)
         self.window, self.pause_s = window, pause_s
         self.sent_ns = []
+        self.answered = 0
         self.room = threading.Condition()
         self.over = False
 
     def work(self):
         try:
             for reply in self.stub.ProduceStream(self.requests()):
-                sequence = len(self.stream.acks)
+                sequence = self.answered
                 with self.room:
                     self.stream.acks.append(ack_of(sequence, reply, self.sent_ns[sequence]))
+                    self.answered += 1
                     self.room.notify()
         finally:
             with self.room:
@@ -83,7 +101,7 @@ class StreamProducer(Worker):
             yield request
 
     def has_room(self):
-        return self.stream.sent - len(self.stream.acks) < self.window
+        return self.stream.sent - self.answered < self.window
 
     def stop(self):
         with self.room:
@@ -147,7 +165,7 @@ class Load:
         windows = [rng.choice([1, 8, 64, 256]) for _ in range(streams)]
         self.producers = [StreamProducer(server, history, window, pause_s) for window in windows]
         self.producers += [UnaryProducer(server, history) for _ in range(callers)]
-        ends = len(history.settled)
+        ends = history.settled.end()
         starts = [rng.randint(0, ends) if rng.random() < 0.5 else ends for _ in range(consumers)]
         self.consumers = [Consumer(server, history, start) for start in starts]
         self.marked = []
@@ -158,7 +176,7 @@ class Load:
         return self.producers + self.consumers
 
     def acknowledged(self):
-        return sum(len(producer.stream.acks) for producer in self.producers)
+        return sum(producer.stream.acknowledged() for producer in self.producers)
 
     def wait_for_acks(self, count, seconds=30):
         """Waits until so many appends were acknowledged; whether they were."""
@@ -194,6 +212,11 @@ class Load:
 
     def wrong(self):
         return [fault for consumer in self.consumers for fault in consumer.wrong]
+
+    def misheard(self):
+        """Calls that ended as none may, unless the disk is gone: then a read that fails is told."""
+        return [f"{type(worker).__name__} ended with {worker.status}"
+                for worker in self.workers() if worker.status in NEVER]
 
 
 def ack_of(sequence, reply, sent_ns):
@@ -232,7 +255,7 @@ def read_log(server, history, patience_s=0.0):
     """Everything that the log holds, up to a record that is appended now."""
     with channel_to(server) as channel:
         stub = log_pb2_grpc.LogStub(channel)
-        return read_below(stub, append_one(stub, history, patience_s) + 1)
+        return Held(0, read_below(stub, append_one(stub, history, patience_s) + 1))
 
 
 def read_below(stub, end):

@@ -13,11 +13,11 @@ def run(ground):
     if not trace.is_available():
         raise Skipped("strace is not installed")
     site, history = Site(ground.folder), History()
-    wanted = max(1000, 50 * ground.cycles)
+    wanted = ground.cycles
     output = ground.folder / "strace.out"
     server = site.serve(trace.strace(output))
     burden = load.Load(server, history, ground.rng(), streams=2, callers=2, consumers=1)
-    enough = burden.wait_for_acks(wanted, seconds=120)
+    enough = burden.wait_for_acks(wanted, seconds=120 + wanted / 20)
     burden.stop()
     check_load(burden)
     check_history(server, history)

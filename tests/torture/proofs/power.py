@@ -7,47 +7,57 @@ plain loop of writes and syncs shows the same.
 
 import time
 
+import batches
 import load
 import loopfs
 import trace
-from proofs import History, Skipped, Violation, check, check_history, check_load
+from proofs import (History, Skipped, Violation, World, check, check_history, check_load,
+                    check_world)
 from server import Site, StartFailed
 
 
-def run(ground):
+def on(kind):
+    """The proof on one kind of file system."""
+    return lambda ground: run(ground, kind)
+
+
+def run(ground, kind):
     try:
-        disk = loopfs.LoopFs(ground.folder, 512)
+        disk = loopfs.LoopFs(ground.folder, 512, kind)
     except loopfs.Unavailable as error:
         raise Skipped(f"no loop file system: {error}") from error
-    line = cut_again_and_again(ground, disk)
+    line = cut_again_and_again(ground, disk, kind)
     disk.unmount()
     return line
 
 
-def cut_again_and_again(ground, disk):
-    site = Site(ground.folder, data=disk.mount_point / "data")
-    history = History()
+def cut_again_and_again(ground, disk, kind):
+    site = Site(ground.folder, data=disk.mount_point / "data", retention=batches.RETENTION)
+    world = World()
     server = site.serve()
-    for cycle in range(ground.cycles):
-        cut(ground.rng(cycle), site, server, history, disk)
+    check_world(server, world)
+    for cycle in ground.progress():
+        cut(ground.rng(cycle), site, server, world, disk)
         server = site.serve()
-        check_history(server, history)
+        check_world(server, world)
     server.kill()
-    caught = lie(ground, site, disk)
-    return (f"cases: {ground.cycles} power cuts under load, {history.acknowledged()} records"
-            f" acknowledged and {len(history.settled)} held; a disk that lies was caught by"
-            f" {caught} (R1 R2 R4 R5 R6 R7 R8)")
+    caught = lie(ground, disk)
+    held, dropped = world.held()
+    return (f"cases: {ground.cycles} power cuts under load on {kind}, {world.acknowledged()} appends"
+            f" acknowledged to 3 logs, {held} records held and {dropped} dropped by retention; a"
+            f" disk that lies was caught by {caught} (R1 R2 R3 R4 R5 R6 R7 R8)")
 
 
-def cut(rng, site, server, history, disk):
-    burden = load.Load(server, history, rng)
-    burden.wait_for_acks(1)
+def cut(rng, site, server, world, disk):
+    crowd = batches.Crowd(server, world, rng)
+    crowd.wait_for_acks(1)
     time.sleep(rng.uniform(0.005, 0.4))
-    burden.mark()
+    check_load(crowd)
+    crowd.mark()
     lose_power(rng, server, disk)
-    burden.join()
-    burden.forget_since_mark()
-    check_load(burden)
+    crowd.join()
+    crowd.forget_since_mark()
+    check_load(crowd, disk_gone=True)
     if rng.random() < 0.3:
         # And again while it starts.
         server = site.launch()
@@ -59,22 +69,21 @@ def lose_power(rng, server, disk):
     disk.cut_power(rng.choice([loopfs.NO_LOG_FLUSH, loopfs.LOG_FLUSH]))
     server.kill()
     disk.unmount()
-    disk.mount(rng.choice(["ordered", "writeback"]))
+    disk.mount()
 
 
-def lie(ground, site, disk):
+def lie(ground, disk):
     """The same on a disk that acknowledges syncs and does nothing must go wrong, or these cuts
     prove nothing. Returns what was found."""
     if not trace.is_available():
         return "nothing, as strace is not installed"
-    history = History()
-    data = disk.mount_point / "lied-to"
+    history, site = History(), Site(ground.folder / "lie", data=disk.mount_point / "lied-to")
     # The files of a log that has begun are there.
-    server = site.serve(data=data)
+    server = site.serve()
     check_history(server, history)
     server.stop()
     lying = trace.strace(ground.folder / "lie.out", "fdatasync,fsync:retval=0")
-    server = site.serve(lying, data=data)
+    server = site.serve(lying)
     burden = load.Load(server, history, ground.rng("lie"), consumers=0)
     check(burden.wait_for_acks(200), "nothing was acknowledged on the disk that lies")
     burden.mark()
@@ -85,7 +94,7 @@ def lie(ground, site, disk):
     disk.unmount()
     disk.mount()
     try:
-        server = site.serve(data=data)
+        server = site.serve()
     except StartFailed:
         return "a refused start"
     try:

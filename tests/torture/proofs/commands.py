@@ -1,0 +1,41 @@
+"""Proofs that are programs of their own: their output is shown, and its `cases:` lines count."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from proofs import Violation
+
+ROOT = Path(__file__).resolve().parents[3]
+CASES = re.compile(r"^\s*(cases: .*)$", re.MULTILINE)
+
+
+def program(*words, variable=None):
+    """A proof that runs this command in the project's folder, its size in an environment variable
+    or as the word SIZE."""
+    def run(ground):
+        command = [str(ground.cycles) if word == "SIZE" else word for word in words]
+        environment = dict(os.environ, VARVE_SEED=str(ground.seed))
+        if variable:
+            environment[variable] = str(ground.cycles)
+        done = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        cases = CASES.findall(done.stdout)
+        if done.returncode != 0 or not cases:
+            again = f"{variable}={ground.cycles} " if variable else ""
+            raise Violation(f"{again}VARVE_SEED={ground.seed} {' '.join(command)} ended with"
+                            f" {done.returncode}: {done.stdout[-3000:]}")
+        return cases[-1]
+    return run
+
+
+STORAGE = ("cargo", "test", "--locked", "--quiet", "--no-default-features", "--test", "storage")
+SHOW = ("--", "--show-output", "--exact")
+
+PROOFS = {
+    "seeds": (program(*STORAGE, *SHOW, "seeds::r1_to_r8_hold_for_random_scripts_faults_and_cuts",
+                      variable="VARVE_SEEDS"), 0, 2000, 100_000),
+    "model": (program(*STORAGE, *SHOW, "model::a_log_does_what_a_vec_does",
+                      variable="VARVE_MODEL_CASES"), 0, 2000, 100_000),
+}

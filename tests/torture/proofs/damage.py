@@ -1,0 +1,123 @@
+"""Bits flip, ranges turn to zeros and files lose their ends while the server is down after an
+orderly stop: what is served is right, what is not served is told."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import load
+from proofs import History, Violation, check, check_history, progress
+from server import Site, StartFailed
+from varve.v1 import log_service_pb2, log_service_pb2_grpc
+
+# So many at once, each in a batch of its own for the most part.
+AT_ONCE = 25
+# A start that cannot go on ends with this, and names the file.
+EXIT_DAMAGED = 65
+RECORDS = 4000
+
+
+def run(ground):
+    site, history = Site(ground.folder, segment="256KiB"), History()
+    server = site.serve()
+    burden = load.Load(server, history, ground.rng("fill"), streams=3, callers=1, consumers=0)
+    check(burden.wait_for_acks(RECORDS, 120), "the log does not fill")
+    burden.stop()
+    held = check_history(server, history)
+    code, _ = server.stop()
+    check(code == 0, f"exit {code} on SIGTERM")
+    sound = ground.folder / "sound"
+    shutil.copytree(site.data, sound)
+    tally = Tally()
+    rounds = range(0, ground.cycles, AT_ONCE)
+    for first in progress("damage", rounds):
+        rng = ground.rng(first)
+        shutil.rmtree(site.data)
+        shutil.copytree(sound, site.data)
+        harmed = harm(rng, site, min(AT_ONCE, ground.cycles - first))
+        try:
+            look(site, held, tally)
+        except Violation as violation:
+            raise Violation(f"after {', '.join(harmed)}: {violation}") from violation
+    return (f"cases: {ground.cycles} flipped bits, zeroed ranges and lost ends in {len(rounds)}"
+            f" starts, {tally.right} records read right, {tally.told} told as damaged,"
+            f" {tally.refused} starts refused, 0 wrong (R6 R10)")
+
+
+@dataclass
+class Tally:
+    """What was read over all rounds."""
+
+    right: int = 0
+    told: int = 0
+    refused: int = 0
+
+
+def harm(rng, site, count):
+    """Harms files of the log at so many places; returns what was done where."""
+    directory = site.data / "logs" / "default"
+    files = sorted(path for path in directory.iterdir()
+                   if path.is_file() and not path.name.startswith("next."))
+    stores = [path for path in files if path.suffix == ".store"]
+    others = [path for path in files if path.suffix != ".store"]
+    done = []
+    for _ in range(count):
+        path = rng.choice(stores if rng.random() < 0.9 else others)
+        size = path.stat().st_size
+        if size == 0:
+            continue
+        at = rng.randrange(size)
+        kind = rng.choices(["flip", "zeros", "cut"], [40, 4, 1])[0]
+        done.append(f"{kind} in {path.name} at {at}")
+        if kind == "cut":
+            os.truncate(path, at)
+            continue
+        with open(path, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1 << rng.randrange(8)]) if kind == "flip" else
+                       bytes(min(rng.choice([512, 4096]), size - at)))
+    return done
+
+
+def look(site, held, tally):
+    """Starts the server and reads the whole log: each record is right, or told to be damaged."""
+    server = site.launch()
+    try:
+        server.wait_until_serving()
+    except StartFailed:
+        code = server.wait(10)
+        check(code == EXIT_DAMAGED, f"a start ended with {code}: {server.log()[-300:]}")
+        check(str(site.data) in server.log(), "a start was refused and no file named")
+        tally.refused += 1
+        return
+    at = 0
+    with load.channel_to(server) as channel:
+        stub = log_service_pb2_grpc.LogStub(channel)
+        while at < held.end():
+            reply = stub.Consume(log_service_pb2.ConsumeRequest(
+                log="default", offset=at, max_wait_ms=0,
+                on_damaged=log_service_pb2.GAP_POLICY_SKIP), timeout=30)
+            check(reply.high_watermark == held.end(),
+                  f"the log ends at {reply.high_watermark}, and {held.end()} were acknowledged")
+            at = take(reply, at, held, tally)
+    code, _ = server.stop()
+    check(code == 0, f"exit {code} on SIGTERM: {server.log()[-300:]}")
+
+
+def take(reply, at, held, tally):
+    """Compares what came with what was there; returns where to go on."""
+    if reply.HasField("gap"):
+        check(reply.gap.from_offset <= at < reply.gap.to_offset, f"at {at} came {reply.gap}")
+        check(reply.gap.cause == log_service_pb2.GAP_CAUSE_DAMAGED, f"at {at} came {reply.gap}")
+        tally.told += reply.gap.to_offset - at
+        at = reply.gap.to_offset
+    for batch in reply.batches:
+        check(batch.base_offset == at, f"{batch.base_offset} came where {at} was due")
+        values = [record.value for record in batch.records]
+        check(values == held.values[at:at + len(values)], f"a wrong record at {at} or behind it")
+        tally.right += len(values)
+        at += len(values)
+    check(reply.batches or reply.HasField("gap"), f"nothing came at {at}")
+    return at

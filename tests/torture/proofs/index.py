@@ -1,0 +1,122 @@
+"""Index files are filled with garbage, cut, emptied, exchanged and removed, between a kill and the
+next start and under a running server: every answer stays the same."""
+
+import os
+
+import grpc
+import load
+import log_pb2
+import log_pb2_grpc
+from proofs import History, check, check_history, check_load
+from server import Site
+
+RESTART_SECONDS_MAX = 2.0
+READS = 20
+
+
+def run(ground):
+    site, history = Site(ground.folder, segment="16KiB"), History()
+    server = site.serve()
+    done, died = {}, 0
+    for cycle in ground.progress():
+        rng = ground.rng(cycle)
+        burden = load.Load(server, history, rng, streams=1, callers=1, consumers=1)
+        burden.wait_for_acks(40)
+        if cycle % 2:
+            kind = harm_under_load(rng, site)
+            burden.wait_for_acks(80, seconds=2)
+            read_somewhere(server, burden, rng)
+            if not server.is_alive():
+                # A mapped file that somebody else cuts short may end the process, and no more.
+                check("cut" in kind, f"the server ended: {server.log()[-300:]}")
+                died += 1
+            server.kill()
+            burden.join()
+        else:
+            burden.stop()
+            check_load(burden)
+            server.kill()
+            kind = harm(rng, indexes(site))
+        done[kind] = done.get(kind, 0) + 1
+        server = site.serve()
+        check(server.started_s <= RESTART_SECONDS_MAX, f"a start took {server.started_s:.1f} s")
+        held = check_history(server, history)
+        read_points(server, held, rng)
+    server.kill()
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(done.items()))
+    return (f"cases: {ground.cycles} harmed index files ({kinds}), {history.settled.end()} records"
+            f" read back; the server ended {died} times for a file cut under it (R9)")
+
+
+def indexes(site):
+    return sorted((site.data / "logs" / "default").glob("*.index"))
+
+
+def harm(rng, files):
+    """Does something bad to one of these files; returns what."""
+    kind = rng.choice(["garbage", "zeros", "one bit", "removed", "cut", "empty", "longer",
+                       "another's"])
+    path = rng.choice(files)
+    if kind == "removed":
+        path.unlink()
+    elif kind in ("cut", "empty"):
+        os.truncate(path, rng.randrange(path.stat().st_size) if kind == "cut" else 0)
+    elif kind == "longer":
+        with open(path, "ab") as file:
+            file.write(rng.randbytes(rng.randint(1, 9000)))
+    else:
+        overwrite(rng, path, kind, files)
+    return kind
+
+
+def overwrite(rng, path, kind, files):
+    """Changes bytes in place, as a running server sees them too."""
+    content = bytearray(path.read_bytes())
+    if kind == "garbage":
+        at = rng.randrange(len(content))
+        part = rng.randbytes(min(len(content) - at, rng.choice([4, 12, 64, 4096])))
+        content[at:at + len(part)] = part
+    elif kind == "zeros":
+        content[:] = bytes(len(content))
+    elif kind == "one bit":
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    else:
+        content[:] = rng.choice(files).read_bytes()[:len(content)].ljust(len(content), b"\0")
+    with open(path, "r+b") as file:
+        file.write(content)
+
+
+def harm_under_load(rng, site):
+    for _ in range(10):
+        try:
+            return f"{harm(rng, indexes(site))} under load"
+        except FileNotFoundError:
+            # The server put another file in its place meanwhile.
+            continue
+    return "nothing"
+
+
+def read_somewhere(server, burden, rng):
+    """Reads while the load goes on; only a server that is gone may leave a read without answer."""
+    with load.channel_to(server) as channel:
+        stub = log_pb2_grpc.LogStub(channel)
+        for _ in range(READS):
+            offset = rng.randrange(max(1, burden.acknowledged() // 2))
+            try:
+                reply = stub.Consume(log_pb2.ConsumeRequest(offset=offset), timeout=10)
+            except grpc.RpcError as error:
+                gone = not server.is_alive() or error.code() == grpc.StatusCode.UNAVAILABLE
+                check(gone, f"offset {offset}: {error.code()} {error.details()}")
+                return
+            check(reply.record.offset == offset, f"read {reply.record.offset} for {offset}")
+
+
+def read_points(server, held, rng):
+    """Reads single offsets, each of which has to be found through an index."""
+    with load.channel_to(server) as channel:
+        stub = log_pb2_grpc.LogStub(channel)
+        for _ in range(READS):
+            offset = rng.randrange(held.end())
+            reply = stub.Consume(log_pb2.ConsumeRequest(offset=offset), timeout=10)
+            same = (reply.record.offset, reply.record.value) == (offset, held.values[offset])
+            check(same, f"offset {offset} is another when it is read alone")

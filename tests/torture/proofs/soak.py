@@ -1,0 +1,177 @@
+"""Many clients at work for a long time, with a fault now and then.
+
+In the first half every fault may end the server; each time it comes back, all of it is checked. In
+the second half the faults are of those that it must outlive, and its memory, its files and its
+threads must not grow.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import batches
+import loopfs
+from proofs import Skipped, World, check, check_load, check_world
+from proofs.index import harm, indexes
+from server import Site
+
+FAULT_EVERY_S = 10.0
+# The first minutes of a process fill its buffers.
+WARM_UP_PART = 0.4
+GROWTH_KIB_MAX = 4096
+GROWTH_KIB_PER_HOUR = 1024
+MIB = 1 << 20
+
+
+def run(ground):
+    try:
+        disk = loopfs.LoopFs(ground.folder, 512)
+    except loopfs.Unavailable as error:
+        raise Skipped(f"no loop file system: {error}") from error
+    site = Site(ground.folder, data=disk.mount_point / "data", retention=batches.RETENTION)
+    soak = Soak(ground, site, disk)
+    soak.go_on(ground.cycles / 2, [soak.kill, soak.cut_power, soak.stop, soak.harm_an_index])
+    soak.restart()
+    samples = soak.go_on(ground.cycles / 2, [soak.pause, soak.fill_disk, soak.lose_clients,
+                                             soak.reload, soak.pause, soak.lose_clients])
+    flat = check_flat(samples, ground.cycles / 2)
+    code, _ = soak.server.stop()
+    check(code == 0, f"exit {code} on SIGTERM")
+    disk.unmount()
+    return (f"cases: {sum(soak.faults.values())} faults in {ground.cycles} s"
+            f" ({', '.join(f'{count} x {name}' for name, count in sorted(soak.faults.items()))}),"
+            f" {soak.world.acknowledged()} appends acknowledged; {flat}"
+            " (R1 R2 R3 R4 R5 R9 R11 R17)")
+
+
+class Soak:
+    """A server under load, and what is done to it."""
+
+    def __init__(self, ground, site, disk):
+        self.ground, self.site, self.disk = ground, site, disk
+        self.world, self.faults, self.number = World(), {}, 0
+        self.server = site.serve()
+        check_world(self.server, self.world)
+        self.rng = ground.rng("soak")
+        self.crowd = None
+        self.renew()
+
+    def go_on(self, seconds, kinds):
+        """Faults for so long; what the process held before each."""
+        every = min(FAULT_EVERY_S, seconds / (2 * len(kinds)))
+        samples, began = [], time.monotonic()
+        while time.monotonic() - began < seconds:
+            # Each comes once before any comes twice.
+            for fault in self.rng.sample(kinds, len(kinds)):
+                until = time.monotonic() + every
+                check(self.crowd.wait_for_acks(1), "nothing is acknowledged any more")
+                time.sleep(max(0.0, until - time.monotonic()))
+                check_load(self.crowd)
+                samples.append(Sample.of(self.server, time.monotonic() - began))
+                fault()
+                name = fault.__name__.replace("_", " ")
+                self.faults[name] = self.faults.get(name, 0) + 1
+                self.renew()
+        return samples
+
+    def renew(self):
+        """Checks what is there, and puts fresh clients in the place of those that ended."""
+        if self.crowd is not None:
+            check_load(self.crowd, disk_gone=True)
+            check_world(self.server, self.world)
+        self.crowd = batches.Crowd(self.server, self.world, self.rng)
+
+    def restart(self):
+        self.crowd.stop()
+        self.server.kill()
+        self.server = self.site.serve()
+        self.crowd = batches.Crowd(self.server, self.world, self.rng)
+
+    def kill(self):
+        self.server.kill()
+        self.crowd.join()
+        self.server = self.site.serve()
+
+    def stop(self):
+        code, took = self.server.stop()
+        check(code == 0 and took <= 5, f"exit {code} on SIGTERM after {took:.1f} s")
+        self.crowd.join()
+        self.server = self.site.serve()
+
+    def cut_power(self):
+        self.crowd.mark()
+        self.disk.cut_power()
+        self.server.kill()
+        self.crowd.join()
+        self.crowd.forget_since_mark()
+        self.disk.unmount()
+        self.disk.mount()
+        self.server = self.site.serve()
+
+    def harm_an_index(self):
+        self.server.kill()
+        self.crowd.join()
+        harm(self.rng, indexes(self.site))
+        self.server = self.site.serve()
+
+    def pause(self):
+        """As a host does that is suspended, or swaps."""
+        self.server.signal(signal.SIGSTOP)
+        time.sleep(1.0)
+        self.server.signal(signal.SIGCONT)
+        self.crowd.stop()
+
+    def fill_disk(self):
+        self.disk.fill(leave_bytes=MIB // 2)
+        time.sleep(1.5)
+        self.disk.release()
+        self.crowd.stop()
+
+    def lose_clients(self):
+        """They vanish without a word, in the middle of what they do."""
+        for worker in self.crowd.workers():
+            worker.vanish()
+        self.crowd.join()
+
+    def reload(self):
+        self.server.signal(signal.SIGHUP)
+        self.crowd.stop()
+
+
+class Sample:
+    """What a process held at a moment."""
+
+    def __init__(self, at_s, own_kib, files, threads):
+        self.at_s, self.own_kib, self.files, self.threads = at_s, own_kib, files, threads
+
+    @classmethod
+    def of(cls, server, at_s):
+        process = Path(f"/proc/{server.pid()}")
+        lines = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        files = len(os.listdir(process / "fd"))
+        return cls(at_s, int(lines["RssAnon"].split()[0]), files, int(lines["Threads"]))
+
+
+def check_flat(samples, seconds):
+    """Once it is warm, nothing grows."""
+    warm = [sample for sample in samples if sample.at_s >= seconds * WARM_UP_PART]
+    half = len(warm) // 2
+    check(half > 0, "the soak was too short to tell anything")
+    early, late = warm[:half], warm[half:]
+
+    def middle(part, of):
+        return sorted(of(sample) for sample in part)[len(part) // 2]
+
+    grown = {
+        "KiB": middle(late, lambda s: s.own_kib) - middle(early, lambda s: s.own_kib),
+        "files": middle(late, lambda s: s.files) - middle(early, lambda s: s.files),
+        "threads": middle(late, lambda s: s.threads) - middle(early, lambda s: s.threads),
+    }
+    allowed = {"KiB": GROWTH_KIB_MAX + GROWTH_KIB_PER_HOUR * seconds / 3600, "files": 4,
+               "threads": 2}
+    for what, growth in grown.items():
+        check(growth <= allowed[what], f"{growth} {what} more, from the middle of {len(early)} to"
+                                       f" that of {len(late)} looks")
+    told = ", ".join(f"{growth:+} {what}" for what, growth in grown.items())
+    return f"then {told} in {seconds * (1 - WARM_UP_PART) / 2:.0f} s"
