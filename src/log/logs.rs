@@ -95,7 +95,10 @@ impl Logs {
             make_directory(&*disk, archive)?;
         }
         let above = names::logs(data);
-        disk.sync_directory(&above).map_err(IoError::at(SYNC, &above))?;
+        // A start that was cut short may have left a log that came out of the trash half way.
+        for synced in [&above, &names::trash(data)] {
+            disk.sync_directory(synced).map_err(IoError::at(SYNC, synced))?;
+        }
         let names = disk.list(&above).map_err(IoError::at("list", &above))?;
         let engine = Arc::new(Engine::new(disk, data, options, names.len()));
         let logs = open_all(&engine, &above, &names)?;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use varve::log::{Bounds, Durability, Offset, Options, Pending, SimDisk, SimTime, Tear};
+use varve::log::{Bounds, Durability, Offset, Op, Options, Pending, SimDisk, SimTime, Tear};
 
 use crate::rig::{Batch, Rig, by_hand, poll, small_segments, wait};
 
+/// The ways of tearing that leave nothing to chance.
+pub const WHOLE: [Tear; 4] = [Tear::LoseAll, Tear::KeepAll, Tear::SizesAlone, Tear::DataAlone];
+
 /// What the world outside knows when the power goes.
 #[derive(Debug, Default)]
-struct Witness {
+pub struct Witness {
     /// Every batch whose append was called, by number.
     attempted: BTreeMap<u64, Batch>,
     /// Acknowledged as synced: batch number and base offset.
@@ -74,7 +77,7 @@ impl Witness {
 }
 
 /// A run with rolls, a trim, groups of several batches, all levels, and a restart in the middle.
-fn script(disk: &SimDisk, witness: &mut Witness) {
+pub fn script(disk: &SimDisk, witness: &mut Witness) {
     let Ok(rig) = Rig::open(disk, by_hand(small_segments())) else {
         return;
     };
@@ -111,7 +114,7 @@ fn script(disk: &SimDisk, witness: &mut Witness) {
 }
 
 /// What is there after the cut must hold, go on, and hold after another cut.
-fn check_after(disk: &SimDisk, witness: &Witness, tear: Tear, what: &str) {
+pub fn check_after(disk: &SimDisk, witness: &Witness, tear: Tear, what: &str) {
     let after = disk.after_power_cut(tear);
     let rig = Rig::open(&after, by_hand(small_segments()))
         .unwrap_or_else(|e| panic!("{what}: a start fails: {e:?}"));
@@ -139,12 +142,35 @@ fn r1_to_r8_hold_after_a_cut_behind_every_call() {
         let mut witness = Witness::default();
         script(&disk, &mut witness);
         let random = (0..40).map(|seed| Tear::Random(step * 40 + seed));
-        for tear in [Tear::LoseAll, Tear::KeepAll].into_iter().chain(random) {
+        let pages = (0..8).map(|seed| Tear::RandomPages(step * 8 + seed));
+        for tear in WHOLE.into_iter().chain(random).chain(pages) {
             check_after(&disk, &witness, tear, &format!("cut after call {step}, {tear:?}"));
             cases += 1;
         }
     }
     println!("cases: {cases} power cuts over {steps} calls");
+}
+
+/// A log is built in the trash and renamed out of it. If its making ends between the syncs of the
+/// two directories, the next start has to make up for the second.
+#[test]
+fn r8_a_log_whose_making_was_cut_short_keeps_what_is_appended_after_the_next_start() {
+    let whole = SimDisk::new();
+    let made = Rig::open(&whole, by_hand(small_segments())).unwrap();
+    let syncs = whole.trace().into_iter().filter(|(op, _)| *op == Op::SyncDirectory).count();
+    drop(made);
+    for failing in 0..u64::try_from(syncs).unwrap() {
+        let disk = SimDisk::new();
+        disk.fail_with(Op::SyncDirectory, failing, 5);
+        assert!(Rig::open(&disk, by_hand(small_segments())).is_err(), "sync {failing} failed");
+        let rig = Rig::open(&disk, by_hand(small_segments())).unwrap();
+        let filled = rig.fill(3);
+        for tear in WHOLE {
+            let after = disk.after_power_cut(tear);
+            let rig = Rig::open(&after, by_hand(small_segments())).unwrap();
+            assert_eq!(rig.read_all(), filled, "sync {failing} failed, {tear:?}");
+        }
+    }
 }
 
 /// The last segment may be one in which nothing is yet.

@@ -24,5 +24,11 @@ mod producers;
 mod readers;
 mod retention;
 mod rig;
+// The tests of the service use the rest of it.
+#[allow(dead_code)]
+#[path = "../rng.rs"]
+mod rng;
+mod seeds;
 mod settings;
+mod sweep;
 mod tidy;

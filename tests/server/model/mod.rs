@@ -19,6 +19,7 @@ mod making;
 mod producing;
 mod readers;
 mod rig;
+#[path = "../../rng.rs"]
 mod rng;
 
 use std::hash::{BuildHasher as _, RandomState};

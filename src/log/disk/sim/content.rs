@@ -6,12 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Coin;
+use super::tear::{Coin, Unsynced};
 use crate::log::disk::{HeapMap, Map as _};
 use crate::log::width::wide;
 
 /// The piece that a disk writes whole or not at all.
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
+
+/// The piece in which a kernel writes.
+pub(super) const PAGE: usize = 4096;
 
 /// One file.
 #[derive(Debug, Default)]
@@ -115,10 +118,17 @@ impl Content {
         };
         seen.pull_map();
         let mut left = seen.durable;
-        let len = if coin.survives() { seen.visible.len() } else { left.len() };
+        let grows = coin.survives(Unsynced::Length);
+        let len = if grows { seen.visible.len() } else { left.len() };
         left.resize(len, 0);
+        let mut last = None;
         for sector in &seen.dirty {
-            let survives = coin.survives();
+            let piece = sector * SECTOR / coin.piece();
+            let survives = match last {
+                Some((same, survives)) if same == piece => survives,
+                _ => coin.survives(Unsynced::Data),
+            };
+            last = Some((piece, survives));
             let range = sector_range(*sector, left.len().min(seen.visible.len()));
             if let (true, Some(to), Some(from)) =
                 (survives, left.get_mut(range.clone()), seen.visible.get(range))

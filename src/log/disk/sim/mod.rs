@@ -7,6 +7,7 @@
 
 mod content;
 mod names;
+mod tear;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -18,25 +19,18 @@ use parking_lot::Mutex;
 
 use self::content::Content;
 use self::names::{Names, Node};
+use self::tear::Coin;
+pub use self::tear::Tear;
 use super::{Disk, File, HeapMap, Lock, Map};
 use crate::log::width::{narrow, wide};
-
-/// What a power cut leaves of what was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tear {
-    /// Nothing: only what was synced is there.
-    LoseAll,
-    /// Everything, as after a killed process: the kernel lives on.
-    KeepAll,
-    /// Each sector, each length and each name by a coin that the seed tosses.
-    Random(u64),
-}
 
 /// A kind of call, to make fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
     /// Create a file or directory.
     Create,
+    /// Open a file.
+    Open,
     /// Write to a file.
     Write,
     /// Read from a file.
@@ -53,8 +47,17 @@ pub enum Op {
     Remove,
     /// Sync a directory.
     SyncDirectory,
+    /// Map a file.
+    Map,
     /// Sync a map.
     SyncMap,
+}
+
+impl Op {
+    /// Whether it leaves the disk as it is.
+    fn only_looks(self) -> bool {
+        matches!(self, Self::Open | Self::Read | Self::Map)
+    }
 }
 
 /// The in-memory disk; clones share it.
@@ -135,6 +138,22 @@ impl SimDisk {
         self.state.lock().faults.push(Fault { op, calls_until: calls, cause });
     }
 
+    /// No call fails any more that was to fail and has not yet, and the power stays on if it is on.
+    /// How many calls were still to fail.
+    pub fn clear_faults(&self) -> usize {
+        let state = &mut *self.state.lock();
+        if state.has_power() {
+            state.power_until = None;
+        }
+        std::mem::take(&mut state.faults).len()
+    }
+
+    /// Whether the power is on.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.state.lock().has_power()
+    }
+
     /// Bounds the sum of all file lengths; `None` lifts the bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity_bytes = bytes;
@@ -191,7 +210,7 @@ impl State {
             return Err(io::Error::other("the power is cut"));
         }
         self.fault(op)?;
-        if op != Op::Read {
+        if !op.only_looks() {
             self.steps += 1;
             self.trace.push((op, path.to_owned()));
         }
@@ -235,7 +254,8 @@ impl State {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.step(Op::Open, path)?;
         let id = state.names.file(path)?;
         Ok(Box::new(SimFile { disk: self.clone(), id, path: path.to_owned() }))
     }
@@ -337,7 +357,15 @@ struct SimFile {
 impl File for SimFile {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
-        state.step(Op::Write, &self.path)?;
+        let had_power = state.has_power();
+        if let Err(error) = state.step(Op::Write, &self.path) {
+            // A write that fails may have written a part.
+            let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
+            if had_power && state.room(self.id, position.saturating_add(wide(part.len()))).is_ok() {
+                state.content(self.id)?.write(part, narrow(position));
+            }
+            return Err(error);
+        }
         state.room(self.id, position.saturating_add(wide(bytes.len())))?;
         state.content(self.id)?.write(bytes, narrow(position));
         Ok(())
@@ -384,6 +412,7 @@ impl File for SimFile {
 
     fn map(&self, bytes: u64) -> io::Result<Box<dyn Map>> {
         let mut state = self.disk.state.lock();
+        state.step(Op::Map, &self.path)?;
         let words = state.content(self.id)?.map(narrow(bytes))?;
         let (disk, id, path) = (self.disk.clone(), self.id, self.path.clone());
         Ok(Box::new(SimMap { disk, id, path, words }))
@@ -408,36 +437,5 @@ impl Map for SimMap {
         state.step(Op::SyncMap, &self.path)?;
         state.content(self.id)?.sync_map();
         Ok(())
-    }
-}
-
-/// Decides what an unsynced thing becomes; the same seed decides the same.
-struct Coin {
-    tear: Tear,
-    state: u64,
-}
-
-impl Coin {
-    fn new(tear: Tear) -> Self {
-        let seed = if let Tear::Random(seed) = tear { seed } else { 0 };
-        Self { tear, state: seed }
-    }
-
-    /// Whether the next unsynced thing survives.
-    fn survives(&mut self) -> bool {
-        match self.tear {
-            Tear::LoseAll => false,
-            Tear::KeepAll => true,
-            Tear::Random(_) => self.next() & 1 == 1,
-        }
-    }
-
-    /// The SplitMix64 generator (Steele, Lea and Flood, 2014).
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::Coin;
+use super::tear::{Coin, Unsynced};
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Names {
         for pending in &self.pending {
             let names = pending.change.names();
             let follows_undone = names.iter().any(|name| undone.contains(name));
-            if coin.survives() && !follows_undone {
+            if coin.survives(Unsynced::Name) && !follows_undone {
                 apply(&mut tree, &pending.change);
             } else {
                 undone.extend(names);
