@@ -11,6 +11,7 @@ pub mod certs;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+mod fail_points;
 pub mod log;
 #[cfg(feature = "server")]
 pub mod proto;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::engine::{Engine, Job};
+use crate::fail_points::fail_point;
 
 /// Starts `workers` threads called `sync-0` and on.
 pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<JoinHandle<()>>> {
@@ -29,6 +30,7 @@ pub(crate) fn start_chores(engine: &Arc<Engine>) -> io::Result<JoinHandle<()>> {
 
 /// Does one job; `false` if it was the last.
 pub(crate) fn run(engine: &Engine, job: Job) -> bool {
+    fail_point!("flusher::work");
     match job {
         Job::Flush(log) => log.flush(),
         Job::Roll(log) => log.roll(),

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::commit_log::Log;
 use super::engine::{Engine, Job, Space, Timer};
+use crate::fail_points::fail_point;
 
 /// How often the time of ages is kept, at most.
 const KEEP_AGE_EVERY: Duration = Duration::from_secs(60);
@@ -34,10 +35,12 @@ pub(crate) fn start(
             }
             let now = Instant::now();
             if let Some((_, log)) = first_due.take_if(|(due, _)| *due <= now) {
+                fail_point!("housekeeper::sync_due");
                 log.sync_due();
                 continue;
             }
             if next_look <= now {
+                fail_point!("housekeeper::look_around");
                 looks.look_around(&engine, &data, &logs());
                 next_look = now + Space::LOOK_EVERY;
             }

@@ -25,6 +25,7 @@ use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::settings::{LogOverrides, Options};
 use super::{age, archive, flusher, housekeeper, parallel, recovery, trash};
+use crate::fail_points::fail_point;
 
 /// Logs that are opened or closed at once: most of the time they wait for the disk.
 const LOGS_AT_ONCE: usize = 16;
@@ -295,6 +296,7 @@ impl Logs {
             // A thread that panicked has ended the process.
             let _ended = thread.join();
         }
+        fail_point!("logs::close");
         let closed = parallel::each(at_once(&self.engine.options), &logs, Log::close);
         let outcome = closed.into_iter().fold(Ok(()), Result::and);
         self.engine.forget_queued();
@@ -343,6 +345,7 @@ impl Logs {
             let _removed = trash::remove_all(disk, &building, &|| true);
             return Err(error.into());
         }
+        fail_point!("logs::created");
         for synced in [&above, &self.engine.trash] {
             if let Err(source) = disk.sync_directory(synced).map_err(IoError::at(SYNC, synced)) {
                 let fatal = FatalError { log: meta.name.to_string(), source };

@@ -24,6 +24,7 @@ use super::segment::{Segment, SegmentFiles};
 use super::store::Store;
 use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
 use super::width::{narrow, wide};
+use crate::fail_points::fail_point;
 
 /// How much is filled at once. A log that needs the files meanwhile waits for so much.
 const FILL_BYTES: usize = 1 << 20;
@@ -91,12 +92,14 @@ impl Prepared {
         let (created_as, index_path) =
             (names::next_index(directory), names::index(directory, base));
         disk.rename(&created_as, &index_path).map_err(IoError::at("rename", &created_as))?;
+        fail_point!("prepared::index_named");
         let index = Index::open(disk, &index_path)?;
         let header = StoreHeader { log_id: log.id(), base, salt: salt()? };
         let created_as = names::next_store(directory);
         let path = names::store(directory, base);
         let file = disk.open(&created_as).map_err(IoError::at("open", &created_as))?;
         let store = Store::begin(disk, (file, &created_as), &path, &header)?;
+        fail_point!("prepared::store_named");
         disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
         let files = Arc::new(SegmentFiles::new(store, index, &log.engine().cache));
         let opener = (&log.engine().disk, &log.engine().cache);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 use super::error::{IoError, SYNC};
+use crate::fail_points::fail_point;
 
 /// Removes files of one directory; absent ones are passed over.
 pub(crate) fn discard(
@@ -27,9 +28,11 @@ pub(crate) fn discard(
     if condemned.is_empty() {
         return Ok(());
     }
+    fail_point!("trash::renamed");
     for synced in [directory, trash] {
         disk.sync_directory(synced).map_err(IoError::at(SYNC, synced))?;
     }
+    fail_point!("trash::synced");
     condemned.iter().try_for_each(|path| disk.remove(path).map_err(IoError::at("remove", path)))
 }
 

@@ -15,6 +15,7 @@ use super::group::{Group, Woken};
 use super::intake::{Frames, Span, Work};
 use super::offset::Offset;
 use super::width::wide;
+use crate::fail_points::fail_point;
 
 /// Buffers of at most this many bytes are kept for the next write, whatever this one needed.
 const SPARE_BYTES: usize = 1 << 20;
@@ -129,6 +130,7 @@ impl Writer {
         // Where too many logs are busy, each lets go of its files at once, which a sync allows.
         let crowded = log.engine().cache.is_crowded();
         let outcome = self.write_out(log, &mut work.frames).and_then(|()| {
+            fail_point!("writer::written");
             self.unsynced.push(Arc::clone(&work.group));
             self.woken.and(work.group.written());
             if work.sync || crowded { self.sync(log).map_err(Fault::Fatal) } else { Ok(()) }
@@ -163,7 +165,9 @@ impl Writer {
             && self.durable < self.written
         {
             let began = Instant::now();
+            fail_point!("writer::before_sync");
             active.files.store.sync()?;
+            fail_point!("writer::after_sync");
             log.engine().sync_latency.note(began.elapsed());
             active.mark.durable_end = self.written;
             self.durable = self.written;
@@ -196,6 +200,7 @@ impl Writer {
             }
             other => other?,
         }
+        fail_point!("writer::sealed");
         active.tell_facts();
         // The index is a cache; if the flushers are busy its sync is left to the kernel.
         log.engine().queue_if_calm(Job::SyncIndex(active.segment));

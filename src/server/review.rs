@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::fail_points::fail_point;
 use crate::service::guard::Guard;
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ impl Drop for Review {
 
 fn review(guard: &Guard, nudged: &Receiver<()>) {
     loop {
+        fail_point!("review::review");
         match nudged.recv_timeout(INTERVAL) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => guard.review(),
             Err(RecvTimeoutError::Disconnected) => return,

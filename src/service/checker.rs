@@ -6,6 +6,7 @@ use grpcio::{CheckResult, RpcContext, RpcStatus, RpcStatusCode, ServerChecker};
 
 use super::caller::Caller;
 use super::guard::{Guard, Unadmitted};
+use crate::fail_points::fail_point;
 
 /// Admits callers for `guard`. What it refuses carries no details: the binding drops them here.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ impl ServerChecker for Checker {
         Caller::leave(None);
         match self.guard.admit(ctx) {
             Ok(caller) => {
+                fail_point!(&String::from_utf8_lossy(ctx.method()));
                 Caller::leave(Some(caller));
                 CheckResult::Continue
             }

@@ -11,6 +11,8 @@ use std::time::Instant;
 use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
 
+use crate::fail_points::fail_point;
+
 /// A stream's thread encodes, encrypts and reads files, and recurses nowhere.
 const STACK_BYTES: usize = 256 * 1024;
 
@@ -45,6 +47,7 @@ impl Crew {
         let started = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
             let shift = shift;
             if let Ok(subject) = taken.recv() {
+                fail_point!("crew::work");
                 work(subject);
             }
             drop(shift);

@@ -16,6 +16,7 @@ use grpcio::{ChannelBuilder, Client, Environment};
 use parking_lot::Mutex;
 
 use super::wait::wake;
+use crate::fail_points::fail_point;
 
 /// Nobody listens there, and nobody connects: a channel is the way to a poll thread.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -108,6 +109,7 @@ impl Tray {
 
 async fn serve(tray: Arc<Tray>) {
     while let Some(errands) = poll_fn(|cx| tray.poll_errands(cx)).await {
+        fail_point!("errands::work");
         errands.into_iter().for_each(|errand| errand());
     }
 }

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::refusal::{Limited, OverLimit};
+use crate::fail_points::fail_point;
 
 /// A read that waits for a thread.
 pub(crate) trait Read: Send {
@@ -76,6 +77,7 @@ impl Drop for Reads {
 
 fn serve(queued: &Receiver<Box<dyn Read>>) {
     for read in queued {
+        fail_point!("reads::read");
         read.run();
     }
 }

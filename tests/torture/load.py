@@ -2,8 +2,10 @@
 to stop."""
 
 import random
+import sys
 import threading
 import time
+import traceback
 
 import grpc
 import log_pb2
@@ -34,6 +36,7 @@ class Worker(threading.Thread):
 
     def __init__(self, server):
         super().__init__(daemon=True)
+        self.server = server
         self.channel = channel_to(server)
         self.stub = log_pb2_grpc.LogStub(self.channel)
         self.stopping = threading.Event()
@@ -59,6 +62,19 @@ class Worker(threading.Thread):
         """Goes away in the middle of whatever it does."""
         self.vanished = True
         self.channel.close()
+
+
+    def end(self):
+        """Waits until it ends, as it does once it is told to stop or the server is gone. If that
+        dies while a call connects, the client's library now and then leaves the call waiting for
+        ever, without a connection."""
+        self.join(10)
+        if self.is_alive() and not self.server.is_alive():
+            self.vanish()
+        self.join(30)
+        if self.is_alive():
+            stack = traceback.format_stack(sys._current_frames()[self.ident])
+            raise TimeoutError(f"{type(self).__name__} does not end: {stack[-3:]}")
 
 
 class StreamProducer(Worker):
@@ -194,9 +210,7 @@ class Load:
     def join(self, workers=None):
         """Waits for the workers to end, as they do once the server is gone."""
         for worker in workers or self.workers():
-            worker.join(30)
-            if worker.is_alive():
-                raise TimeoutError(f"{type(worker).__name__} does not end")
+            worker.end()
 
     def mark(self):
         """Remembers what was seen up to now; `forget_since_mark` takes the rest for unseen."""

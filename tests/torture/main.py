@@ -13,7 +13,7 @@ import selfcheck
 import server
 import table
 from proofs import (Ground, Skipped, Violation, clock, damage, fault, full, index, kill, ordering,
-                    owner, power, soak, stop)
+                    owner, panics, power, soak, stop)
 from proofs import commands
 
 # What each proof does, and how often at the sizes quick, ci and release.
@@ -30,6 +30,8 @@ PROOFS = {
     "owner": (owner.run, 3, 20, 100),
     "clock": (clock.run, 3, 10, 100),
     "stop": (stop.run, 5, 50, 250),
+    # Of each place, after how many passes.
+    "panics": (panics.run, 0, 1, 3),
     # Seconds.
     "soak": (soak.run, 15, 300, 7200),
     **commands.PROOFS,

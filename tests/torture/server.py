@@ -32,13 +32,14 @@ class Site:
     segments, everyone may do everything, also make logs by appending to them."""
 
     def __init__(self, folder, data=None, segment="64KiB", min_free="1MiB", retention="0B",
-                 retention_age="never"):
+                 retention_age="never", binary=BINARY):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = Path(data) if data else self.folder / "data"
         (self.folder / "acl.csv").write_text("p, anonymous, *, *\n")
         self.segment, self.min_free = segment, min_free
         self.retention, self.retention_age = retention, retention_age
+        self.binary = binary
         self.starts = 0
 
     def config(self, data=None, listen="127.0.0.1:0"):
@@ -64,7 +65,7 @@ class Site:
     def launch(self, wrapper=(), data=None, listen="127.0.0.1:0"):
         """A server that was started and may not take calls yet."""
         config = self.config(data, listen)
-        return Server([*wrapper, BINARY, "serve", "--config", config], config.with_suffix(".log"))
+        return Server([*wrapper, self.binary, "serve", "--config", config], config.with_suffix(".log"))
 
 
 class Server:

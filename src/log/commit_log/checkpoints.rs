@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Log;
+use crate::fail_points::fail_point;
 use crate::log::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, ProducersAt};
 use crate::log::error::{IoError, SYNC};
 use crate::log::names;
@@ -66,6 +67,7 @@ impl Log {
             let synced = self.engine.disk.sync_directory(&self.directory);
             synced.map_err(IoError::at(SYNC, &self.directory))?;
         }
+        fail_point!("checkpoint::write");
         if let Some(file) = &mut held.file {
             file.write(&*self.engine.disk, &self.directory, &checkpoint)?;
         }
@@ -105,6 +107,7 @@ impl Log {
             return Ok(());
         }
         self.intake.lock().producers.begin_storing();
+        fail_point!("producers::write");
         let written = self.write_producers(&mark).inspect_err(|_| {
             let unfinished = names::new_producers(&self.directory);
             // It may hold the space that is lacking, or never have come about.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Log;
+use crate::fail_points::fail_point;
 use crate::log::error::{DeleteError, IoError, SYNC, Stopped};
 use crate::log::intake::{Frames, Refusal, Work};
 use crate::log::offset::Offset;
@@ -130,6 +131,7 @@ impl Log {
         // Told under the locks that whoever writes files takes, before the syncs, of which one may
         // fail: the path is free.
         self.is_gone.store(true, Ordering::Release);
+        fail_point!("deletion::renamed");
         *prepared = None;
         checkpoint.file = None;
         for above in [self.directory.parent(), target.parent()].into_iter().flatten() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Log;
+use crate::fail_points::fail_point;
 use crate::log::error::{IoError, TrimError};
 use crate::log::footer::FOOTER_BYTES;
 use crate::log::intake::Refusal;
@@ -86,6 +87,7 @@ impl Log {
 
     fn drop_kept_elsewhere(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
         let (start, old) = self.with_writer(|writer| self.trim_with(writer, before))?;
+        fail_point!("trim::start_moved");
         let mut bytes = 0;
         for segment in &old {
             // What cannot be told of a store that is to go is no reason to keep it.

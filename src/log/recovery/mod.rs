@@ -25,6 +25,7 @@ use super::producers::{Producers, read as read_producers};
 use super::segment::Segment;
 use super::settings::{LogOverrides, Options};
 use super::store_header::{HeaderFault, STORE_HEADER_BYTES, StoreHeader};
+use crate::fail_points::fail_point;
 
 /// A log as it was found, ready to serve.
 #[derive(Debug)]
@@ -191,6 +192,7 @@ fn save(site: &Site<'_>, found: &mut Recovered) -> Result<(), OpenError> {
         census: Census::of(found.segments.iter().map(|segment| segment.base())),
         producers: found.producers_at,
     };
+    fail_point!("recovery::save");
     if let Some(file) = &mut found.file {
         file.write(&*site.engine.disk, site.directory, &checkpoint)?;
     }

@@ -13,6 +13,7 @@ use futures_channel::oneshot;
 
 use super::order::Dialect;
 use super::window::{Next, Window};
+use crate::fail_points::fail_point;
 use crate::service::detach::detach;
 use crate::service::ending::Ending;
 use crate::service::outbox::Outbox;
@@ -50,7 +51,10 @@ async fn answer_all<D: Dialect>(window: &Window, outbox: &Outbox) -> Result<Infa
         })
         .await?;
         match next {
-            Next::Acknowledged(appended) => outbox.push(D::reply(&appended)),
+            Next::Acknowledged(appended) => {
+                fail_point!("acknowledging::answer");
+                outbox.push(D::reply(&appended));
+            }
             Next::Lost(error) => return Err(Refusal::from(error).into()),
             Next::Ended(ending) => return Err(ending),
         }
