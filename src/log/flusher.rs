@@ -3,9 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use super::engine::{Engine, Job};
+use super::sync::thread::{self, JoinHandle};
 
 /// Starts `workers` threads called `sync-0` and on.
 pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<JoinHandle<()>>> {

@@ -14,11 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use parking_lot::Mutex;
-
 use self::content::Content;
 use self::names::{Names, Node};
 use super::{Disk, File, HeapMap, Lock, Map};
+use crate::log::sync::Mutex;
 use crate::log::width::{narrow, wide};
 
 /// What a power cut leaves of what was not synced.
