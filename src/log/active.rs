@@ -1,7 +1,7 @@
 //! The active segment, as its one writer sees it: where the next frame goes, and whether it fits.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::checkpoint::Mark;
 use super::error::IoError;
@@ -11,6 +11,7 @@ use super::intake::Span;
 use super::offset::Offset;
 use super::segment::{Facts, Segment, SegmentFiles};
 use super::settings::LogSettings;
+use super::sync::Instant;
 use super::width::{narrow, wide};
 
 /// The capacity of a log's first segment, in bytes: a log that gets little takes little.

@@ -4,12 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Sender};
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use super::active::NextSegment;
 use super::age::{self, AgeClock};
@@ -23,6 +18,9 @@ use super::latency::Latencies;
 use super::names;
 use super::segment::Segment;
 use super::settings::Options;
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::sync::channel::{self, Receiver, Sender};
+use super::sync::{ArcSwapOption, Instant, Mutex};
 
 /// Places in the queues for logs that were deleted and still stand in them.
 const LEAVING: usize = 1024;
@@ -103,10 +101,10 @@ impl Engine {
             data: data.to_owned(),
             sync_latency: Latencies::new(),
             space: Space::new(options.min_free_bytes),
-            jobs: crossbeam_channel::bounded(jobs),
+            jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.
-            chores: crossbeam_channel::bounded(logs.saturating_mul(2).saturating_add(2)),
-            timers: crossbeam_channel::bounded(logs),
+            chores: channel::bounded(logs.saturating_mul(2).saturating_add(2)),
+            timers: channel::bounded(logs),
             options,
             deliver: ArcSwapOption::empty(),
             failed: AtomicBool::new(false),

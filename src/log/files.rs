@@ -6,12 +6,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lru::LruCache;
-use parking_lot::Mutex;
 
 use super::segment::SegmentFiles;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bounded cache of open segment files, shared by all logs.
 #[derive(Debug)]

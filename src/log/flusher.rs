@@ -3,9 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use super::engine::{Engine, Job};
+use super::sync::thread::{self, JoinHandle};
 use crate::fail_points::fail_point;
 
 /// Starts `workers` threads called `sync-0` and on.

@@ -8,10 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
-
 use super::error::AckError;
 use super::offset::{Durability, Offset};
+use super::sync::Mutex;
 
 /// The fate that some batches share. All calls may run concurrently.
 #[derive(Debug, Default)]

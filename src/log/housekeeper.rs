@@ -6,13 +6,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use super::commit_log::Log;
 use super::engine::{Engine, Job, Space, Timer};
+use super::sync::Instant;
+use super::sync::channel::{self, Receiver, RecvTimeoutError};
+use super::sync::thread::{self, JoinHandle};
 use crate::fail_points::fail_point;
 
 /// How often the time of ages is kept, at most.
@@ -62,7 +62,7 @@ fn wait(
     if let Some((due, _)) = first_due {
         return stop.recv_deadline(next_look.min(*due)) == Err(RecvTimeoutError::Timeout);
     }
-    crossbeam_channel::select! {
+    channel::select! {
         recv(engine.timers()) -> timer => *first_due = timer.ok(),
         recv(stop) -> _ => return false,
         default(next_look.saturating_duration_since(Instant::now())) => {}

@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use crossbeam_channel::Sender;
-use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use super::commit_log::Log;
@@ -24,6 +20,10 @@ use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::settings::{LogOverrides, Options};
+use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::channel::{self, Sender};
+use super::sync::thread::JoinHandle;
+use super::sync::{Mutex, RwLock};
 use super::{age, archive, flusher, housekeeper, parallel, recovery, trash};
 use crate::fail_points::fail_point;
 
@@ -311,7 +311,7 @@ impl Logs {
     fn start(&self, lock: Box<dyn Lock>) -> Result<(), IoError> {
         let failed = |e| IoError::at("start threads for", &self.data)(e);
         let workers = flusher::start(&self.engine, self.engine.options.flushers).map_err(failed)?;
-        let (stop_housekeeper, stop) = crossbeam_channel::bounded(0);
+        let (stop_housekeeper, stop) = channel::bounded(0);
         // Without flushers there is nobody to hand work to.
         let (housekeeper, chores) = if workers.is_empty() {
             (None, None)

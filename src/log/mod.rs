@@ -6,7 +6,8 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, parallel |
+//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, sync, |
+//! | | parallel |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
@@ -57,6 +58,7 @@ mod segment;
 mod settings;
 mod store;
 mod store_header;
+mod sync;
 mod times;
 mod trash;
 mod watermark;

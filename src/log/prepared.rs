@@ -9,7 +9,6 @@
 //! written at once: with megabytes filling took a sixth of the processor time and gained nothing.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::active::{Active, Writes, index_entries};
 use super::checkpoint::Mark;
@@ -23,6 +22,7 @@ use super::seed::salt;
 use super::segment::{Segment, SegmentFiles};
 use super::store::Store;
 use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
+use super::sync::Instant;
 use super::width::{narrow, wide};
 use crate::fail_points::fail_point;
 

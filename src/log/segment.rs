@@ -5,10 +5,7 @@
 //! offset, else the index is rebuilt from the store and asked again, and only then is it damage.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-
-use parking_lot::Mutex;
 
 use super::chunk::Chunk;
 use super::disk::Disk;
@@ -20,6 +17,8 @@ use super::offset::{LogId, Offset};
 use super::scan::{Found, Scan};
 use super::store::{Store, StoreFault};
 use super::store_header::STORE_HEADER_BYTES;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use super::width::{narrow, wide};
 
 /// Stands for a number of index entries that nobody has counted yet.

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-
-use parking_lot::Mutex;
 
 use super::error::Stopped;
 use super::offset::Offset;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicU64, Ordering};
 
 /// A log's high watermark. All calls may run concurrently.
 #[derive(Debug)]

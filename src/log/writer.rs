@@ -5,7 +5,7 @@
 //! before the next segment is named, its name before a frame of it is acknowledged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::active::{Active, Resting, first_capacity};
 use super::commit_log::Log;
@@ -14,6 +14,7 @@ use super::error::{AckError, IoError};
 use super::group::{Group, Woken};
 use super::intake::{Frames, Span, Work};
 use super::offset::Offset;
+use super::sync::Instant;
 use super::width::wide;
 use crate::fail_points::fail_point;
 

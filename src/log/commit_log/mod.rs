@@ -26,10 +26,6 @@ mod writing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 pub use self::appending::Append;
 use self::archiving::Archiving;
@@ -50,6 +46,8 @@ use crate::log::readers::Readers;
 use crate::log::recovery::Recovered;
 use crate::log::segment::Segment;
 use crate::log::settings::LogSettings;
+use crate::log::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::log::sync::{ArcSwap, Mutex};
 use crate::log::watermark::{Past, Watermark};
 use crate::log::writer::Writer;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Log;
 use crate::log::active::NextSegment;
@@ -12,6 +11,7 @@ use crate::log::error::{IoError, Stopped};
 use crate::log::intake::{Calls, Frames, Refusal, Work};
 use crate::log::prepared::{self, Prepared};
 use crate::log::retention;
+use crate::log::sync::{Instant, thread};
 use crate::log::writer::Writer;
 
 /// After a part of a segment was filled the disk is left alone for so many times as long, but no

@@ -14,14 +14,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use self::format::OWNER_BYTES_MAX;
 use self::journal::Journal;
 use super::disk::Disk;
 use super::error::ReaderError;
 use super::names::ReaderName;
 use super::offset::{Bounds, LogId, Offset};
+use super::sync::Mutex;
 
 /// A named position.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,13 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use parking_lot::Mutex;
-
 use self::content::Content;
 use self::names::{Names, Node};
 use self::tear::Coin;
 pub use self::tear::Tear;
 use super::{Disk, File, HeapMap, Lock, Map};
+use crate::log::sync::Mutex;
 use crate::log::width::{narrow, wide};
 
 /// A kind of call, to make fail.
