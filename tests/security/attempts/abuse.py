@@ -153,7 +153,7 @@ class Watch:
             tried, detail = attack()
             seconds = time.monotonic() - began
             # What still goes on in the server counts too.
-            time.sleep(max(0.5, 3 - seconds))
+            time.sleep(max(0.5, 2 - seconds))
         finally:
             over.set()
             sampler.join()

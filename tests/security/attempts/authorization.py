@@ -62,7 +62,7 @@ def run(ground):
     place.stop()
     return [f"cases: {cells} questions, {len(people)} identities by {len(methods)} methods on"
             f" {len(EXISTING + ABSENT)} logs, each answered as the policy's text says; {alike}"
-            " denials look the same for a log that is there and one that is not (R16)"]
+            " denials look the same for a log that is there and one that is not"]
 
 
 class Matrix:

@@ -32,12 +32,12 @@ def flood(scene, total, batch):
             ends[_why(peer)] += 1
             peer.close()
             peer = None
+    rate = sent / (time.monotonic() - began)
     if peer is not None:
         peer.wait_closed(1)
         ends[_why(peer) if peer.closed.is_set() or peer.goaway else "kept open"] += 1
         peer.close()
     told = ", ".join(f"{count} x {why}" for why, count in ends.items())
-    rate = sent / (time.monotonic() - began)
     return sent, f"{sent} frames at {rate:.0f}/s, connections: {told}"
 
 

@@ -53,7 +53,7 @@ def run(ground):
         tried += 1
     place.stop()
     return [f"cases: {tried} kinds of bad handshake, each refused before any handler, and a good"
-            " client served after each (R16)", aborting(ground)]
+            " client served after each", aborting(ground)]
 
 
 def why(lines):
@@ -247,7 +247,7 @@ def aborting(ground):
         if code is None:
             check(good(place) == number + 1, "the record of the bad certificate is in the log")
             place.stop()
-            return "cases: 1 IP address of 5 bytes in a certificate, refused without an abort (R16)"
+            return "cases: 1 IP address of 5 bytes in a certificate, refused without an abort"
         check(code == -6, f"the server ended with {code}: {server.log()[-600:]}")
         began = time.monotonic()
         again = place.serve()
@@ -265,7 +265,7 @@ def aborting(ground):
     place.stop()
     return (f"cases: {rounds} IP addresses of 5 bytes in certificates of our own CA, each ending"
             f" the server with SIGABRT, and nothing acknowledged lost; served again after at most"
-            f" {max(times) * 1000:.0f} ms (R5 R16)")
+            f" {max(times) * 1000:.0f} ms (R5)")
 
 
 __all__ = ["grpc", "run"]

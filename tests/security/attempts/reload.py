@@ -13,7 +13,7 @@ import calls
 import grpc
 from attempts import badfiles
 from ground import Place, call, refusal
-from proofs import check
+from proofs import Violation, check
 from varve.v1 import admin_service_pb2
 
 import pki
@@ -184,7 +184,10 @@ class Follower:
             self.ended.put((time.monotonic(), error.code()))
 
     def end(self):
-        return self.ended.get(timeout=20)
+        try:
+            return self.ended.get(timeout=10)
+        except queue.Empty:
+            raise Violation("an open stream is not cut at all") from None
 
 
 class Producer(Follower):
