@@ -1,6 +1,7 @@
 //! Why a command failed. `exit` has the exit codes, `hint` what can be done.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use openssl::error::ErrorStack;
@@ -34,6 +35,8 @@ pub(super) enum CliError {
     Open(#[from] OpenError),
     #[error("cannot start the server")]
     Start(#[from] StartError),
+    #[error("{address} accepted no connection for 5 s although some waited")]
+    Deaf { address: SocketAddr },
     #[error("the logs did not close in order")]
     Close(#[from] CloseError),
     #[error("cannot receive signals")]

@@ -14,7 +14,7 @@ pub(super) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// Damaged or newer data was refused.
 const DAMAGED: u8 = 65;
-/// Reading or writing failed.
+/// Reading, writing or accepting connections failed.
 pub(super) const IO: u8 = 74;
 /// The data directory or the port belongs to another process.
 const TAKEN: u8 = 75;
@@ -26,7 +26,7 @@ Exit codes:
   1   failed, refused or denied
   2   wrong usage, configuration, certificates or access control list
   65  damaged data, or data of a newer release, was refused
-  74  reading or writing failed
+  74  reading, writing or accepting connections failed
   75  the data directory or the port is in use by another process
 
 A client that Ctrl-C or SIGTERM interrupts ends by that signal; a shell shows 130 or 143.";
@@ -40,6 +40,7 @@ impl CliError {
             Self::Open(error) => open(error),
             Self::Start(error) => start(error),
             Self::Close(_)
+            | Self::Deaf { .. }
             | Self::Signals(_)
             | Self::Thread(_)
             | Self::OpenInput { .. }

@@ -12,6 +12,7 @@ use grpcio::{
 };
 use parking_lot::Mutex;
 
+use super::hearing::Accepted;
 use crate::tls::Credentials;
 
 /// Every client must show a certificate that leads to one of our roots.
@@ -26,6 +27,7 @@ struct Fetcher {
     current: Current,
     /// What the transport has.
     served: Mutex<Option<Arc<Credentials>>>,
+    accepted: Accepted,
 }
 
 impl Current {
@@ -37,15 +39,16 @@ impl Current {
         self.0.store(credentials);
     }
 
-    /// For the transport, which asks again with every connection.
-    pub(super) fn for_transport(&self) -> ServerCredentials {
-        let fetcher = Fetcher { current: self.clone(), served: Mutex::default() };
+    /// For the transport, which asks again with every connection; so these are counted there.
+    pub(super) fn for_transport(&self, accepted: Accepted) -> ServerCredentials {
+        let fetcher = Fetcher { current: self.clone(), served: Mutex::default(), accepted };
         ServerCredentials::with_fetcher(Box::new(fetcher), REQUEST)
     }
 }
 
 impl ServerCredentialsFetcher for Fetcher {
     fn fetch(&self) -> Result<Option<ServerCredentialsBuilder>, Box<dyn Error>> {
+        self.accepted.count();
         let current = self.current.0.load_full();
         let mut served = self.served.lock();
         if served.as_ref().is_some_and(|served| Arc::ptr_eq(served, &current)) {

@@ -5,13 +5,16 @@
 //!
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
-//! (the thread that asks open streams again), `running` (the server itself), `null` (one without
-//! logs, to compare it with).
+//! (the thread that asks open streams again), `backlog` (who waits to be accepted), `hearing` (the
+//! thread that notices when nobody is), `running` (the server itself), `null` (one without logs, to
+//! compare it with).
 
 mod arguments;
+mod backlog;
 mod credentials;
 mod delivery;
 mod error;
+mod hearing;
 mod null;
 mod options;
 mod review;

@@ -9,6 +9,7 @@ use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials};
 use super::arguments;
 use super::credentials::Current;
 use super::error::StartError;
+use super::hearing::Accepted;
 use super::options::{ServerOptions, Transport};
 use super::running::{QUEUED_CALLS, why_not_listening};
 use crate::service::null::{Null, Prepared, service};
@@ -34,7 +35,7 @@ impl NullServer {
         let listen = options.listen;
         let credentials = match &options.transport {
             Transport::MutualTls(credentials) => {
-                Current::new(Arc::clone(credentials)).for_transport()
+                Current::new(Arc::clone(credentials)).for_transport(Accepted::default())
             }
             Transport::Plaintext { .. } if !listen.ip().is_loopback() => {
                 return Err(StartError::PublicPlaintext { listen });

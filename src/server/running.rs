@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use grpcio::{EnvBuilder, Environment, ServerBuilder, ServerCredentials};
 
 use super::arguments;
+use super::backlog::Backlog;
 use super::credentials::Current;
 use super::delivery::Delivery;
 use super::error::StartError;
+use super::hearing::{Accepted, Hearing};
 use super::options::{ServerOptions, Transport};
 use super::review::Review;
 use crate::acl::Policy;
@@ -48,6 +50,9 @@ pub struct Server {
     _delivery: Delivery,
     core: grpcio::Server,
     review: Review,
+    /// `None` until someone wants to know.
+    hearing: Option<Hearing>,
+    accepted: Accepted,
     backend: Arc<Backend>,
     /// `None` in plaintext.
     credentials: Option<Current>,
@@ -94,20 +99,43 @@ impl Server {
             options.creates_logs,
         )?);
         let mut core = core(&options, &backend, environment)?;
-        let for_transport =
-            credentials.as_ref().map_or_else(ServerCredentials::insecure, Current::for_transport);
+        let accepted = Accepted::default();
+        let for_transport = credentials
+            .as_ref()
+            .map_or_else(ServerCredentials::insecure, |them| them.for_transport(accepted.clone()));
         let port = core
             .add_listening_port(listen.to_string(), for_transport)
             .map_err(|_| why_not_listening(listen))?;
         let review = Review::start(guard)?;
         core.start();
-        Ok(Self { _delivery: delivery, core, review, backend, credentials, port })
+        Ok(Self {
+            _delivery: delivery,
+            core,
+            review,
+            hearing: None,
+            accepted,
+            backend,
+            credentials,
+            port,
+        })
     }
 
     /// The port that clients connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Calls `when_deaf` on another thread, once, if the listener accepts nothing any more: when
+    /// connections have waited for it for 5 s and none was taken. Only a new server can help then.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's table of sockets cannot be read or has no such listener, or there is no thread.
+    pub fn watch_listener(&mut self, when_deaf: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let backlog = Backlog::of(self.port)?;
+        self.hearing = Some(Hearing::watch(backlog, self.accepted.clone(), when_deaf)?);
+        Ok(())
     }
 
     /// Puts another policy in force: for calls that begin now, and within a second for open
@@ -130,6 +158,7 @@ impl Server {
     /// the threads. Returns within 4.5 s, after which the logs can be closed. Not to be called on a
     /// poll thread.
     pub fn shutdown(mut self) -> Stopped {
+        drop(self.hearing.take());
         self.backend.guard.stop();
         // Before the transport: it closes a connection with its last call, and a client that was
         // still sending then finds it broken and forgets the answers it has not read.

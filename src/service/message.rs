@@ -3,7 +3,6 @@
 //! The stock codec would copy each field and answer INTERNAL to whatever it cannot parse; these
 //! hand the bytes over as they came and go out.
 
-use std::borrow::Cow;
 use std::io::{BufRead as _, Read as _};
 
 use grpcio::{GrpcSlice, Marshaller, MessageReader, Method, MethodType};
@@ -42,18 +41,20 @@ impl Request {
         }
     }
 
-    /// The message's bytes: in place if they lie in one piece, else copied together.
-    pub(crate) fn bytes(&mut self) -> Cow<'_, [u8]> {
-        let reader = match self {
-            Self::Copied(message) => return Cow::Borrowed(message),
-            Self::Received(reader) => reader,
-        };
-        let bytes = reader.len();
-        let in_first_piece = reader.fill_buf().is_ok_and(|piece| piece.len() == bytes);
-        if in_first_piece {
-            return reader.fill_buf().map(Cow::Borrowed).unwrap_or_default();
+    /// The message's bytes: in place if they lie in one piece, else copied together, once for all
+    /// who ask.
+    pub(crate) fn bytes(&mut self) -> &[u8] {
+        if let Self::Received(reader) = self {
+            let bytes = reader.len();
+            let in_first_piece = reader.fill_buf().is_ok_and(|piece| piece.len() == bytes);
+            if !in_first_piece {
+                *self = Self::Copied(copy(reader));
+            }
         }
-        Cow::Owned(copy(reader))
+        match self {
+            Self::Copied(message) => message,
+            Self::Received(reader) => reader.fill_buf().unwrap_or_default(),
+        }
     }
 }
 

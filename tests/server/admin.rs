@@ -458,6 +458,15 @@ fn a_batch_makes_its_log_where_the_server_does_that() {
     assert_eq!(all, [["default", "orders.eu", "orders.us"]]);
 }
 
+/// A request of several pieces was gone once the poll thread had read it. Where its log was made it
+/// was then a request without records.
+#[test]
+fn a_batch_of_several_pieces_makes_its_log_too() {
+    let world = World::with(|options| options.creates_logs = true);
+    let reply = logs(&world, "root").produce_opt(&batch("large", 100_000, 3), in_time()).unwrap();
+    assert_eq!((reply.base_offset, reply.next_offset), (0, 3));
+}
+
 #[test]
 fn retention_drops_what_is_too_much_within_seconds() {
     let world = World::new();

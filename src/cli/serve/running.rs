@@ -16,6 +16,10 @@ use crate::config::Config;
 use crate::log::{Logs, Options, OsDisk};
 use crate::server::{Server, ServerOptions};
 
+/// What connections cannot take: enough for the logs to begin segments and to open old ones when
+/// strangers use up all descriptors.
+const SPARE_DESCRIPTORS: usize = 64;
+
 /// A server with the logs that it serves.
 pub(super) struct Running {
     config: Config,
@@ -35,7 +39,8 @@ impl Running {
     pub(super) fn start(config: Config, access: Access) -> Result<Self, CliError> {
         notify::status("recovering logs");
         let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
-        let logs = Logs::open(&config.data_dir, Arc::new(OsDisk::new()), storage)?;
+        let disk = OsDisk::with_spare_descriptors(SPARE_DESCRIPTORS);
+        let logs = Logs::open(&config.data_dir, Arc::new(disk), storage)?;
         let options = ServerOptions {
             limits: config.limits.clone(),
             legacy_404: config.legacy_404,
@@ -80,8 +85,13 @@ impl Running {
         Ok(())
     }
 
-    /// Serves until a signal says to stop, and stops in order.
-    pub(super) fn until_stopped(self, mut signals: Signals) -> Result<(), CliError> {
+    /// Serves until a signal says to stop, and stops in order. So it does if its listener is deaf,
+    /// and fails then: the next start can be reached again.
+    pub(super) fn until_stopped(mut self, mut signals: Signals) -> Result<(), CliError> {
+        let handle = signals.handle();
+        if let Err(error) = self.server.watch_listener(move || handle.close()) {
+            log::warn!("event=listener_unwatched error={:?}", error.to_string());
+        }
         for signal in signals.forever() {
             if signal == SIGHUP {
                 self.reload();
@@ -91,7 +101,11 @@ impl Running {
             log::info!("event=stopping signal={name}");
             return self.stop();
         }
-        self.stop()
+        // Nobody else takes the signals away.
+        let address = self.address;
+        log::error!("event=listener_deaf address={address}");
+        self.stop()?;
+        Err(CliError::Deaf { address })
     }
 
     /// Reads certificates and policy again. They change together or not at all.

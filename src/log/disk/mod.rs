@@ -5,6 +5,7 @@
 
 mod os;
 mod sim;
+mod spares;
 
 use std::fmt;
 use std::io;

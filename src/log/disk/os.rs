@@ -4,37 +4,53 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, FlockOperation};
 
+use super::spares::Spares;
 use super::{Disk, File, Lock, Map};
 use crate::log::width::{narrow, wide};
 
 /// The host's file system, through the kernel's page cache.
 #[derive(Debug, Default)]
-pub struct OsDisk;
+pub struct OsDisk {
+    spares: Arc<Spares>,
+}
 
 impl OsDisk {
     /// The host's file system.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The host's file system, with so many file descriptors held back for it in a process that
+    /// others use them up in.
+    #[must_use]
+    pub fn with_spare_descriptors(wanted: usize) -> Self {
+        Self { spares: Arc::new(Spares::take(wanted)) }
+    }
+
+    fn file(&self, options: &fs::OpenOptions, path: &Path) -> io::Result<OsFile> {
+        let file = self.spares.open(|| options.open(path))?;
+        Ok(OsFile { file: Some(file), spares: Arc::clone(&self.spares) })
     }
 }
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(owner_only().open(path)?)))
+        Ok(Box::new(self.file(&owner_only(), path)?))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(fs::File::open(path)?)))
+        Ok(Box::new(self.file(fs::OpenOptions::new().read(true), path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(owner_only().create_new(true).open(path)?)))
+        Ok(Box::new(self.file(owner_only().create_new(true), path)?))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -42,7 +58,8 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        fs::read_dir(directory)?
+        self.spares
+            .open(|| fs::read_dir(directory))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
@@ -60,7 +77,7 @@ impl Disk for OsDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
+        self.file(fs::OpenOptions::new().read(true), path)?.file().sync_all()
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
@@ -69,7 +86,9 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = owner_only().create(true).truncate(false).open(path)?;
+        let mut options = owner_only();
+        options.create(true).truncate(false);
+        let file = self.spares.open(|| options.open(path))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(OsLock { _file: file }))
     }
@@ -92,17 +111,35 @@ struct OsLock {
 impl Lock for OsLock {}
 
 #[derive(Debug)]
-struct OsFile(fs::File);
+struct OsFile {
+    /// `None` once it is being dropped.
+    file: Option<fs::File>,
+    spares: Arc<Spares>,
+}
+
+impl OsFile {
+    fn file(&self) -> &fs::File {
+        self.file.as_ref().expect("it is not being dropped")
+    }
+}
+
+impl Drop for OsFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.spares.close(file);
+        }
+    }
+}
 
 impl File for OsFile {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, position)
+        self.file().write_all_at(bytes, position)
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, position.saturating_add(wide(filled))) {
+            match self.file().read_at(rest, position.saturating_add(wide(filled))) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -113,16 +150,16 @@ impl File for OsFile {
     }
 
     fn file_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file().metadata()?.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file().set_len(bytes)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         loop {
-            match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            match rustix::fs::fallocate(self.file(), FallocateFlags::empty(), 0, bytes) {
                 Err(rustix::io::Errno::INTR) => {}
                 done => return done.map_err(Into::into),
             }
@@ -130,7 +167,7 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file().sync_data()
     }
 
     fn map(&self, bytes: u64) -> io::Result<Box<dyn Map>> {
@@ -140,7 +177,7 @@ impl File for OsFile {
                 "the file is shorter than its map",
             ));
         }
-        let raw = MmapOptions::new().len(narrow(bytes)).map_raw(&self.0)?;
+        let raw = MmapOptions::new().len(narrow(bytes)).map_raw(self.file())?;
         Ok(Box::new(OsMap { raw }))
     }
 }

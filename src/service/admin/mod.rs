@@ -90,7 +90,7 @@ fn begin<Q: Message>(
 ) -> Result<(Caller, CallSlot, Q), Refusal> {
     let caller = Caller::take()?;
     let slot = backend.occupancy.call(caller.subject())?;
-    let request = Q::parse_from_bytes(&request.bytes()).map_err(|_| BadRequest::Malformed)?;
+    let request = Q::parse_from_bytes(request.bytes()).map_err(|_| BadRequest::Malformed)?;
     Ok((caller, slot, request))
 }
 

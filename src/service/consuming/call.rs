@@ -60,7 +60,7 @@ fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, 
     let caller = Caller::take()?;
     let known = D::LOG.map(|log| backend.guard.permit::<Consume>(&caller, log)).transpose()?;
     let slot = backend.occupancy.call(caller.subject())?;
-    let ask = D::ask(&request.bytes())?;
+    let ask = D::ask(request.bytes())?;
     let permit = match known {
         Some(permit) => permit,
         None => backend.guard.permit(&caller, named(&ask)?)?,

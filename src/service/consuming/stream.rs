@@ -77,7 +77,7 @@ fn begin<D: Dialect>(
     let caller = Caller::take()?;
     let known = D::LOG.map(|log| backend.guard.permit::<Consume>(&caller, log)).transpose()?;
     let slot = backend.stream_slot(&caller, ctx)?;
-    let ask = D::ask(&request.bytes())?;
+    let ask = D::ask(request.bytes())?;
     let permit = match known {
         Some(permit) => permit,
         None => backend.guard.permit(&caller, named(&ask)?)?,

@@ -42,7 +42,7 @@ struct Call {
 }
 
 pub(super) fn call(null: &Arc<Null>, mut request: Request, sink: UnarySink<Reply>) {
-    match Batches::ask(&request.bytes()) {
+    match Batches::ask(request.bytes()) {
         Ok(ask) => {
             let place = Place::new(null, &ask, Batches::CALL_BYTES);
             null.reads.submit(Box::new(Call { place, sink }));
@@ -55,7 +55,7 @@ pub(super) fn call(null: &Arc<Null>, mut request: Request, sink: UnarySink<Reply
 }
 
 pub(super) fn stream(null: &Arc<Null>, mut request: Request, sink: ServerStreamingSink<Reply>) {
-    match Batches::ask(&request.bytes()) {
+    match Batches::ask(request.bytes()) {
         Ok(ask) => {
             let stream = Stream { place: Place::new(null, &ask, CHUNK_BYTES), sink };
             // Without a thread the client sees the call cancelled.

@@ -73,7 +73,7 @@ pub(super) fn stream(null: &Arc<Null>, requests: RequestStream<Request>, sink: D
 
 fn take(null: &Null, request: &mut Request) -> Result<Taken, RpcStatus> {
     let message = request.bytes();
-    let order = Batches::order(&message, &null.limits)
+    let order = Batches::order(message, &null.limits)
         .map_err(|error| refusal(RpcStatusCode::INVALID_ARGUMENT, error))?;
     Ok(null.take(&order))
 }

@@ -171,7 +171,7 @@ async fn read_all<D: Dialect>(
         })
         .await?;
         let message = request.bytes();
-        let order = D::order(&message, backend.limits()).map_err(Refusal::from)?;
+        let order = D::order(message, backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
         order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;

@@ -89,7 +89,7 @@ fn admit<T>(
     let caller = Caller::take()?;
     let slot = backend.occupancy.call(caller.subject())?;
     let message = request.bytes();
-    let (target, wanted) = read(&message)?;
+    let (target, wanted) = read(message)?;
     let permit = backend.guard.permit::<Consume>(&caller, target.log)?;
     let actual = permit.log_id();
     if let Some(expected) = target.id.filter(|expected| *expected != actual) {

@@ -105,7 +105,7 @@ impl Asking {
     async fn answer_all(&mut self) -> Result<Infallible, Ending> {
         loop {
             let mut request = poll_fn(|cx| self.poll_request(cx)).await?;
-            let reply = answers::reply(&self.catalog, &request.bytes()).map_err(Refusal::from)?;
+            let reply = answers::reply(&self.catalog, request.bytes()).map_err(Refusal::from)?;
             drop(request);
             self.send(reply).await?;
         }

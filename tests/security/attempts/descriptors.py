@@ -1,0 +1,166 @@
+"""File descriptors run out, of the process and of the host."""
+
+import contextlib
+import itertools
+import os
+import queue
+import resource
+import shutil
+import time
+
+import grpc
+from ground import Place, call, dial, open_files, refusal, until
+from log_pb2 import ProduceRequest, ProduceResponse, Record
+from proofs import Skipped, check
+
+RULES = "p, good, default, produce\n"
+PRODUCE, STREAM = "/log.v1.Log/Produce", "/log.v1.Log/ProduceStream"
+# Rolls after a few dozen of the records below.
+SEGMENTS = '[log]\nsegment_bytes_max = "64KiB"\n'
+BODY = os.urandom(4096)
+# How long new connections may have to wait.
+SERVED_S_MAX = 15
+# As the unit says.
+RESTART_S = 1
+# `accepting connections failed` among others.
+DEAF_EXIT = 74
+
+
+class Stream:
+    """A produce stream on a connection that stays open."""
+
+    def __init__(self, place):
+        self.channel = place.channel("good")
+        self.requests = queue.SimpleQueue()
+        self.answers = self.channel.stream_stream(STREAM)(iter(self.requests.get, None))
+
+    def append(self):
+        """A record's offset."""
+        self.requests.put(ProduceRequest(record=Record(value=BODY)).SerializeToString())
+        return ProduceResponse.FromString(next(self.answers)).offset
+
+    def close(self):
+        self.requests.put(None)
+        self.channel.close()
+
+
+def run(ground):
+    if not shutil.which("strace"):
+        raise Skipped("strace is missing")
+    return [exhausted(ground), failed_accepts(ground)]
+
+
+def append(place):
+    request = ProduceRequest(record=Record(value=b"new")).SerializeToString()
+    return ProduceResponse.FromString(place.call("good", PRODUCE, request, timeout=2)).offset
+
+
+def is_served(place):
+    try:
+        append(place)
+    except grpc.RpcError:
+        return False
+    return True
+
+
+def exhausted(ground):
+    """Strangers take all descriptors of the process, and a stream goes on over many segments."""
+    place = Place(ground.folder / "exhausted", RULES, SEGMENTS)
+    rounds, slowest, appended = ground.of(1, 10), 0.0, 0
+    for _ in range(rounds):
+        server = place.serve()
+        stream = Stream(place)
+        stream.append()
+        pid = server.pid()
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid) + 16, hard))
+        strangers = [dial(place) for _ in range(64)]
+        until(lambda: is_full(pid), "the descriptors to run out")
+        began = time.monotonic()
+        # Strangers that are closed after 5 s are followed by those in the backlog.
+        for _ in range(ground.of(200, 1000)):
+            stream.append()
+            appended += 1
+        check(is_full(pid) or time.monotonic() - began > 5, "the descriptors were not out")
+        check(refusal(lambda: append(place))[0] != "OK" or not is_full(pid),
+              "a new connection is served without a descriptor")
+        check(server.is_alive(), f"the server ended: {server.log()[-600:]}")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+        slowest = max(slowest, until(lambda: is_served(place), "a new client", SERVED_S_MAX))
+        stream.append()
+        stream.close()
+        for stranger in strangers:
+            stranger.close()
+        events = set(server.events()) - {"listening", "check", "variable_ignored", "message"}
+        ground.say(f"out of descriptors: a new client is served {slowest:.1f} s after there are"
+                   f" some; the server's own words: {sorted(events) or 'none'}")
+        place.stop()
+    return (f"cases: {rounds} times without a free descriptor, {appended} appends on an open stream"
+            f" meanwhile, none failed; new clients served {slowest:.1f} s after there were some"
+            " (R16)")
+
+
+def is_full(pid):
+    soft, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    return open_files(pid) >= soft
+
+
+def failed_accepts(ground):
+    """Each error of one `accept4` after which the C core may forget its listener."""
+    place = Place(ground.folder / "accept", RULES)
+    errors = ground.of(["ENFILE"], ["ENFILE"] * 10 + ["ENOMEM", "ENOBUFS", "EPROTO", "EMFILE",
+                                                      "ECONNABORTED", "EPERM"])
+    deaf, slowest = 0, 0.0
+    for error, when in zip(errors, itertools.cycle((3, 4, 5))):
+        server = place.serve(["strace", "-f", "--seccomp-bpf", "-qq", "-o", place.folder / "trace",
+                              "-e", "trace=accept4",
+                              "-e", f"inject=accept4:error={error}:when={when}"])
+        stream = Stream(place)
+        stream.append()
+        began = time.monotonic()
+        while (code := server.wait(0)) is None and not is_injected(place):
+            is_served(place)
+            check(time.monotonic() - began < 30, "the error was not injected")
+        began = time.monotonic()
+        waited, code = served_again(place, server, stream, began)
+        deaf += code is not None
+        slowest = max(slowest, waited)
+        ground.say(f"one {error}: " + ("the server goes on" if code is None else
+                                       f"the server ends with {code}")
+                   + f", new clients are served after {waited:.1f} s")
+        with contextlib.suppress(grpc.RpcError):
+            stream.close()
+        place.server.kill()
+    return (f"cases: {len(errors)} failed accepts, after {deaf} of which the server heard nothing"
+            f" any more and was started again; new clients served within {slowest:.1f} s (R16)")
+
+
+def is_injected(place):
+    return "(INJECTED)" in (place.folder / "trace").read_text()
+
+
+def served_again(place, server, stream, began):
+    """How long until new clients are served, and the exit code if it took a new server."""
+    appended, code = 0, None
+    while not (code is None and is_served(place)):
+        check(time.monotonic() - began < SERVED_S_MAX,
+              f"no new client was served for {SERVED_S_MAX} s; the server "
+              + ("lives" if server.is_alive() else "ended") + f", {appended} appends on its open"
+              " stream went through")
+        code = server.wait(0)
+        if code is None:
+            with contextlib.suppress(grpc.RpcError):
+                stream.append()
+                appended += 1
+            continue
+        check(code == DEAF_EXIT, f"it ended with {code}: {server.log()[-600:]}")
+        check("listener_deaf" in server.events(), "it ended for another reason")
+        check(appended > 0, "no append on the open stream went through while it heard nothing")
+        time.sleep(RESTART_S)
+        place.serve()
+        until(lambda: is_served(place), "a client of the new server")
+        break
+    return time.monotonic() - began, code
+
+
+__all__ = ["call", "run"]
