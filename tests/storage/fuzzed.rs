@@ -1,0 +1,39 @@
+//! What fuzzing starts from: the seeds of `tests/fuzz`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::rig;
+
+#[path = "../fuzz/src/directory.rs"]
+mod directory;
+#[path = "../fuzz/src/format.rs"]
+mod format;
+#[path = "../fuzz/src/model.rs"]
+mod model;
+#[path = "../fuzz/src/opening.rs"]
+mod opening;
+#[path = "../fuzz/src/recovery.rs"]
+mod recovery;
+
+/// Has `check` look at every file of the folder `below` in `tests/fuzz`.
+fn each(below: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(below);
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        check(&fs::read(entry.unwrap().path()).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs > 0);
+    println!("cases: {inputs} inputs of {below}");
+}
+
+#[test]
+fn the_seeds_of_recovery_are_opened_and_served() {
+    each("seeds/recovery", recovery::check);
+}
+
+#[test]
+fn the_seeds_of_the_model_do_what_a_vec_does() {
+    each("seeds/model", model::check);
+}
