@@ -1,4 +1,5 @@
-//! What fuzzing starts from: the seeds of `tests/fuzz`.
+//! What fuzzing starts from and what it found: the seeds of `tests/fuzz`, and the inputs that once
+//! failed there, each by its name.
 
 use std::fs;
 use std::path::Path;
@@ -36,4 +37,11 @@ fn the_seeds_of_recovery_are_opened_and_served() {
 #[test]
 fn the_seeds_of_the_model_do_what_a_vec_does() {
     each("seeds/model", model::check);
+}
+
+/// A frame with right checksums whose offset its segment's index cannot hold was reported as lost
+/// from the record behind it on, so that whoever asked for it was told of damage elsewhere.
+#[test]
+fn r6_an_offset_that_is_refused_lies_in_the_damage_it_is_refused_for() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/frame-out-of-its-segment"));
 }
