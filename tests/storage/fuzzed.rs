@@ -45,3 +45,10 @@ fn the_seeds_of_the_model_do_what_a_vec_does() {
 fn r6_an_offset_that_is_refused_lies_in_the_damage_it_is_refused_for() {
     recovery::check(include_bytes!("../fuzz/found/recovery/frame-out-of-its-segment"));
 }
+
+/// Before a strict start refused a log whose producers were lost, its damaged meta file had been
+/// written anew and a segment thrown away, though a refusal says that nothing was changed.
+#[test]
+fn r6_a_log_that_is_refused_is_left_as_it_is() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/refused-and-changed"));
+}

@@ -42,8 +42,8 @@ pub fn check(input: &[u8]) {
 /// A refusal to open says that nothing of the log was changed.
 fn unchanged(disk: &SimDisk, pieces: &[Piece]) {
     for piece in pieces {
-        let now = disk.bytes(&piece.path).expect("the file was there");
-        assert_eq!(now, piece.bytes, "{:?} was changed", piece.path);
+        let now = disk.bytes(&piece.path).ok();
+        assert_eq!(now.as_ref(), Some(&piece.bytes), "{:?} was changed", piece.path);
     }
 }
 
