@@ -13,6 +13,9 @@ mod config;
 mod duration;
 mod error;
 mod fault;
+#[cfg(feature = "floors")]
+#[doc(hidden)]
+pub mod floors;
 mod host;
 mod inspect;
 mod issue;

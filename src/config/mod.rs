@@ -9,6 +9,9 @@
 //! `error`, `value` (types and ranges), `typed`, `keys` (every key), `meaning`.
 
 mod error;
+#[cfg(feature = "floors")]
+#[doc(hidden)]
+pub mod floors;
 mod keys;
 mod meaning;
 mod nearest;

@@ -1,14 +1,20 @@
-//! The floors below a log, opened for benchmarks alone (feature `floors`): not an interface.
+//! The floors below a log, opened for benchmarks and fuzzing alone (feature `floors`): not an
+//! interface.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::disk::OsDisk;
-use super::error::IoError;
+use super::chunk::Chunk;
+use super::disk::{Disk, OsDisk};
+use super::error::{IoError, ReadError};
+use super::files::FileCache;
 use super::frame::{FrameHeader, Stamp, stamp};
 use super::index::Index;
 use super::offset::{LogId, Offset};
 use super::scan::{Found, Scan};
 use super::seed::Seed;
+use super::segment::Segment;
 use super::store::{Store, StoreFault};
 use super::store_header::STORE_HEADER_BYTES;
 use super::width::wide;
@@ -32,12 +38,38 @@ pub fn encode_frame(payload: &[u8], records: u32, out: &mut Vec<u8>) {
     stamp(out.get_mut(at..).unwrap_or_default(), known);
 }
 
+/// What a frame says, and where its payload lies in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFrame {
+    /// The offset of the first record.
+    pub base: u64,
+    /// How many records there are.
+    pub records: u32,
+    /// When the log took the batch, in microseconds since the Unix epoch.
+    pub append_time_us: u64,
+    /// The place of the payload.
+    pub payload: Range<usize>,
+}
+
+/// Reads the frame at the start of `bytes`, header and payload; `None` if no valid one is there.
+#[must_use]
+pub fn read_frame(bytes: &[u8]) -> Option<ReadFrame> {
+    let header = FrameHeader::decode(bytes, seed())?;
+    let payload = header.payload_at()..header.payload_end();
+    let (base, records) = (header.base.get(), header.records);
+    let append_time_us = header.append_time_us;
+    header.matches(bytes.get(payload.clone())?).then_some(ReadFrame {
+        base,
+        records,
+        append_time_us,
+        payload,
+    })
+}
+
 /// Whether `frame` is a valid one, header and payload.
 #[must_use]
 pub fn decode_frame(frame: &[u8]) -> bool {
-    FrameHeader::decode(frame, seed()).is_some_and(|header| {
-        frame.get(header.payload_at()..header.payload_end()).is_some_and(|p| header.matches(p))
-    })
+    read_frame(frame).is_some()
 }
 
 /// An index in memory with an entry per frame.
@@ -62,6 +94,33 @@ impl FilledIndex {
     #[must_use]
     pub fn find(&self, relative: u32) -> Option<u64> {
         self.index.find(self.entries, relative)
+    }
+}
+
+/// A segment without its log.
+#[derive(Debug)]
+pub struct LoneSegment(Segment);
+
+impl LoneSegment {
+    /// The segment of `log` in `directory` that holds the offsets from the first up to the second.
+    #[must_use]
+    pub fn new(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        log: LogId,
+        offsets: (Offset, Offset),
+    ) -> Self {
+        let cache = Arc::new(FileCache::new(1, 2));
+        Self(Segment::known((disk, &cache), directory, log, offsets))
+    }
+
+    /// Reads whole batches from the one that holds `offset`, as a log does.
+    ///
+    /// # Errors
+    ///
+    /// As a log's.
+    pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<Chunk, ReadError> {
+        self.0.read(offset, self.0.end(), bytes_max)
     }
 }
 

@@ -144,12 +144,13 @@ impl<'a> Scan<'a> {
 
     /// Up to `bytes` bytes at `position`, fewer at the end of the file.
     fn window(&mut self, position: u64, bytes: usize) -> Result<&[u8], IoError> {
-        let bytes = bytes.min(narrow(self.file_bytes.saturating_sub(position)));
+        let rest = narrow(self.file_bytes.saturating_sub(position));
+        let bytes = bytes.min(rest);
         let end = position + wide(bytes);
         let held = self.block_at..self.block_at + wide(self.block.len());
         if position < held.start || end > held.end {
             let block = if self.verify { BLOCK_BYTES } else { HEADER_BLOCK_BYTES };
-            self.block = self.store.read(position, block.max(bytes))?;
+            self.block = self.store.read(position, block.max(bytes).min(rest))?;
             self.block_at = position;
         }
         let from = narrow(position - self.block_at);

@@ -361,7 +361,10 @@ impl Segment {
                 Found::Frame { header, intact: true, .. } if header.base > offset => {
                     return Ok((from, Some(header.base)));
                 }
-                Found::Frame { header, intact: true, .. } => from = from.max(header.next_offset()),
+                Found::Frame { header, intact: true, .. } => {
+                    // Also if it holds the offset, where nothing leads to it.
+                    from = from.max(header.next_offset().min(offset));
+                }
                 Found::Frame { .. } => {}
                 Found::Footer { .. } => return Ok((from, Some(self.end()))),
                 Found::Nothing { .. } => {

@@ -24,6 +24,9 @@ mod detach;
 mod details;
 mod ending;
 pub(crate) mod errands;
+#[cfg(feature = "floors")]
+#[doc(hidden)]
+pub mod floors;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod identity;

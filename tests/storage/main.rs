@@ -17,6 +17,7 @@ mod damage;
 mod deletion;
 mod filling;
 mod format;
+mod fuzzed;
 mod many;
 mod model;
 mod os;

@@ -74,7 +74,7 @@ pub(crate) fn open(
     let list = disk.list(directory).map_err(IoError::at("list", directory))?;
     let mut all_bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
     all_bases.sort_unstable();
-    let meta = read_meta(engine, directory, name, &all_bases)?;
+    let (meta, is_rebuilt) = read_meta(engine, directory, name, &all_bases)?;
     let (file, checkpoint) = CheckpointFile::open(disk, directory)?;
     let checkpoint = checkpoint.filter(|held| held.log_id == meta.id);
     let start = checkpoint
@@ -87,6 +87,7 @@ pub(crate) fn open(
     let producers_from = stored.as_ref().map_or(Offset::ZERO, |stored| stored.offset);
     let site = Site { engine, directory, meta: &meta, bases, start, producers_from };
 
+    let is_lost = producers::are_lost(&site, stored.as_ref(), checkpoint.as_ref())?;
     let census = Census::of(site.bases.iter().copied());
     let closed = checkpoint.filter(|held| {
         held.clean && held.census == census && held.mark.durable_end >= producers_from
@@ -99,7 +100,7 @@ pub(crate) fn open(
         Some(found) => (found, true),
         None => (repair::open(&site, checkpoint.as_ref())?, false),
     };
-    producers::restore(&site, stored, checkpoint.as_ref(), &mut found)?;
+    producers::restore(&site, (stored, is_lost), checkpoint.as_ref(), &mut found)?;
     found.file = file;
     found.checkpoint = checkpoint.filter(|_| was_clean);
     if !found.damaged {
@@ -108,22 +109,27 @@ pub(crate) fn open(
         if !was_clean {
             save(&site, &mut found)?;
         }
+        // Not before it is certain that the log opens: a refusal changes nothing.
+        if is_rebuilt {
+            meta.write(disk, directory)?;
+            disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
+        }
         remove_leftovers(&site, &list)?;
     }
     Ok((meta, found))
 }
 
-/// The log's meta file, or one made from its stores.
+/// The log's meta file, or one made from its stores, and whether it was made.
 fn read_meta(
     engine: &Engine,
     directory: &Path,
     name: &LogName,
     bases: &[Offset],
-) -> Result<Meta, OpenError> {
+) -> Result<(Meta, bool), OpenError> {
     let disk = &*engine.disk;
     if let Some(meta) = Meta::read(disk, directory)? {
         if meta.name == *name {
-            return Ok(meta);
+            return Ok((meta, false));
         }
         let what =
             format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());
@@ -141,9 +147,7 @@ fn read_meta(
     };
     let meta = Meta::new(id, name.clone(), LogOverrides::default());
     log::warn!("event=meta_rebuilt log={name} path={:?}", names::meta(directory));
-    meta.write(disk, directory)?;
-    disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
-    Ok(meta)
+    Ok((meta, true))
 }
 
 fn stored_id(engine: &Engine, directory: &Path, base: Offset) -> Option<LogId> {

@@ -15,26 +15,35 @@ use crate::log::store::Store;
 use crate::log::store_header::STORE_HEADER_BYTES;
 use crate::log::width::wide;
 
-/// Puts the producers into `found`, which is all else of the log.
+/// Whether the batches of producers that were trimmed are lost. Asked before anything is changed.
 ///
 /// # Errors
 ///
-/// `Damaged` if it is to be strict and the batches of producers that were trimmed are lost.
-pub(super) fn restore(
+/// `Damaged` if they are, and it is to be strict.
+pub(super) fn are_lost(
     site: &Site<'_>,
-    stored: Option<Stored>,
+    stored: Option<&Stored>,
     checkpoint: Option<&Checkpoint>,
-    found: &mut Recovered,
-) -> Result<(), OpenError> {
-    let told = checkpoint.map(|held| held.producers);
-    let is_lost = match &stored {
+) -> Result<bool, OpenError> {
+    let is_lost = match stored {
         // It would have been written anew before the frames behind it were trimmed.
         Some(stored) => stored.offset < site.start,
-        None => told.is_some_and(|told| told.in_file),
+        None => checkpoint.is_some_and(|held| held.producers.in_file),
     };
     if is_lost {
         report(site)?;
     }
+    Ok(is_lost)
+}
+
+/// Puts the producers into `found`, which is all else of the log.
+pub(super) fn restore(
+    site: &Site<'_>,
+    (stored, is_lost): (Option<Stored>, bool),
+    checkpoint: Option<&Checkpoint>,
+    found: &mut Recovered,
+) -> Result<(), OpenError> {
+    let told = checkpoint.map(|held| held.producers);
     let in_file = stored.is_some();
     let (from, position, mut producers) = match stored {
         Some(stored) => (stored.offset, stored.position, stored.producers),

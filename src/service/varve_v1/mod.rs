@@ -6,6 +6,8 @@
 mod consume_request;
 pub(super) mod consume_response;
 pub(super) mod consuming;
+#[cfg(any(test, feature = "floors"))]
+pub(super) mod library;
 mod messages;
 #[cfg(test)]
 mod mutants;

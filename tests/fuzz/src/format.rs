@@ -1,0 +1,180 @@
+//! The files of a log, read and mended by `docs/FORMAT.md` alone: none of Varve's code is used, so
+//! that both can be held against each other.
+//!
+//! Bytes that a fuzzer changed have a wrong checksum, and what stands behind the check is never
+//! reached. So a target may have the checksums made right again.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+const STORE_HEADER: usize = 64;
+const FIRST_FRAME: usize = 2 * STORE_HEADER;
+const FRAME_HEADER: usize = 88;
+const FOOTER: usize = 72;
+const SLOT_COVERED: Range<usize> = 12..160;
+const READERS_HEADER: usize = 64;
+const READER_HEAD: usize = 40;
+
+/// A batch as a store holds it: base offset, records, append time and payload.
+pub type Batch = (u64, u32, u64, Vec<u8>);
+
+/// A valid frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub base: u64,
+    pub records: u32,
+    pub append_time_us: u64,
+    pub payload: Range<usize>,
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?).into())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// A length that fits 32 bits.
+fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32_at(bytes, at)?).ok()
+}
+
+fn put_crc(bytes: &mut [u8], at: usize, crc: u32) {
+    if let Some(field) = bytes.get_mut(at..at + 4) {
+        field.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// What the checksums of a place begin with: 32 bytes.
+pub fn seed(log_id: &[u8], base: u64, salt: u64) -> u32 {
+    crc32c::crc32c(&[log_id, &base.to_le_bytes(), &salt.to_le_bytes()].concat())
+}
+
+/// The seed that one copy of a store's header names; valid or not.
+fn seed_of(copy: &[u8]) -> Option<u32> {
+    Some(seed(copy.get(24..40)?, u64_at(copy, 40)?, u64_at(copy, 48)?))
+}
+
+/// The frame at the start of `bytes`, if a valid one stands there.
+pub fn frame(bytes: &[u8], seed: u32) -> Option<Frame> {
+    let (header, payload) = extents(bytes)?;
+    let crc = crc32c::crc32c_append(seed, bytes.get(8..header)?);
+    let is_valid = u32_at(bytes, 4)? == crc
+        && u32_at(bytes, 12)? > 0
+        && u32_at(bytes, 52)? == crc32c::crc32c(bytes.get(payload.clone())?);
+    is_valid.then_some(Frame {
+        base: u64_at(bytes, 16)?,
+        records: u32_at(bytes, 12)?,
+        append_time_us: u64_at(bytes, 24)?,
+        payload,
+    })
+}
+
+/// Where the header at the start of `bytes` ends and where its payload lies, whatever its
+/// checksums are.
+fn extents(bytes: &[u8]) -> Option<(usize, Range<usize>)> {
+    if !bytes.starts_with(b"VFRM") {
+        return None;
+    }
+    let header = FRAME_HEADER + u16_at(bytes, 50)?;
+    Some((header, header..header + length_at(bytes, 8)?))
+}
+
+/// Every batch that stands valid anywhere in a store, by either copy of its header.
+pub fn batches(store: &[u8]) -> HashSet<Batch> {
+    let mut found = HashSet::new();
+    for copy in store.chunks_exact(STORE_HEADER).take(2) {
+        let crc = crc32c::crc32c(copy.get(..60).unwrap_or_default());
+        let Some(seed) = seed_of(copy).filter(|_| u32_at(copy, 60) == Some(crc)) else { continue };
+        for at in (0..store.len()).step_by(8) {
+            let bytes = store.get(at..).unwrap_or_default();
+            if let Some(frame) = frame(bytes, seed) {
+                let payload = bytes.get(frame.payload).unwrap_or_default().to_vec();
+                found.insert((frame.base, frame.records, frame.append_time_us, payload));
+            }
+        }
+    }
+    found
+}
+
+/// Makes the checksums of the frame at the start of `bytes` right, as far as it lies in them.
+/// Returns its length with the padding, or `None` if that is not so.
+pub fn mend_frame(bytes: &mut [u8], seed: u32) -> Option<usize> {
+    let (header, payload) = extents(bytes)?;
+    let end = payload.end;
+    let crc = crc32c::crc32c(bytes.get(payload)?);
+    put_crc(bytes, 52, crc);
+    let crc = crc32c::crc32c_append(seed, bytes.get(8..header)?);
+    put_crc(bytes, 4, crc);
+    Some(end.next_multiple_of(8))
+}
+
+fn mend_footer(bytes: &mut [u8], seed: u32) -> Option<usize> {
+    let length = length_at(bytes, 8).filter(|n| bytes.starts_with(b"VFTR") && *n >= FOOTER)?;
+    let crc = crc32c::crc32c_append(seed, bytes.get(8..length)?);
+    put_crc(bytes, 4, crc);
+    Some(length)
+}
+
+/// Makes the checksums of a store's header, frames and footer right.
+pub fn mend_store(store: &mut [u8]) {
+    for copy in store.chunks_exact_mut(STORE_HEADER).take(2) {
+        let crc = crc32c::crc32c(copy.get(..60).unwrap_or_default());
+        put_crc(copy, 60, crc);
+    }
+    let Some(seed) = seed_of(store) else { return };
+    let mut at = FIRST_FRAME;
+    while let Some(rest) = store.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        let length = mend_frame(rest, seed).or_else(|| mend_footer(rest, seed));
+        at += length.map_or(8, |length| length.next_multiple_of(8));
+    }
+}
+
+/// Makes the checksum of one slot of a checkpoint right.
+pub fn mend_slot(slot: &mut [u8]) {
+    if let Some(covered) = slot.get(SLOT_COVERED) {
+        let crc = crc32c::crc32c(covered);
+        put_crc(slot, 8, crc);
+    }
+}
+
+/// Makes the checksum of a file of producers right.
+pub fn mend_producers(file: &mut [u8]) {
+    if let Some(at) = file.len().checked_sub(8) {
+        let crc = crc32c::crc32c(file.get(..at).unwrap_or_default());
+        put_crc(file, at, crc);
+    }
+}
+
+/// Makes the checksums of a file of readers right.
+pub fn mend_readers(file: &mut [u8]) {
+    let Some(header) = file.get_mut(..READERS_HEADER) else { return };
+    let crc = crc32c::crc32c(header.get(..60).unwrap_or_default());
+    put_crc(header, 60, crc);
+    let (id, salt) = (header.get(16..32).unwrap_or_default().to_vec(), u64_at(header, 32));
+    let mut at = READERS_HEADER;
+    while let Some(entry) = file.get_mut(at..).filter(|rest| rest.starts_with(b"VRDR")) {
+        let length = u16_at(entry, 8).unwrap_or_default();
+        let position = u64::try_from(at).unwrap_or_default();
+        let seed = seed(&id, position, salt.unwrap_or_default());
+        let Some(covered) = entry.get(8..length).filter(|_| length >= READER_HEAD) else { return };
+        let crc = crc32c::crc32c_append(seed, covered);
+        put_crc(entry, 4, crc);
+        at += length;
+    }
+}
+
+/// Puts a right last line under the lines of a meta file or a clock.
+pub fn mend_lines(file: &mut Vec<u8>) {
+    let last = b"crc32c = ";
+    let at = file.windows(last.len()).rposition(|place| place == last).unwrap_or(file.len());
+    file.truncate(at);
+    let crc = crc32c::crc32c(file);
+    file.extend_from_slice(last);
+    file.extend_from_slice(format!("{crc:08x}\n").as_bytes());
+}

@@ -1,0 +1,54 @@
+//! What fuzzing starts from and what it found: the seeds of `tests/fuzz`, and the inputs that once
+//! failed there, each by its name.
+
+use std::fs;
+use std::path::Path;
+
+use crate::rig;
+
+#[path = "../fuzz/src/directory.rs"]
+mod directory;
+#[path = "../fuzz/src/format.rs"]
+mod format;
+#[path = "../fuzz/src/model.rs"]
+mod model;
+#[path = "../fuzz/src/opening.rs"]
+mod opening;
+#[path = "../fuzz/src/recovery.rs"]
+mod recovery;
+
+/// Has `check` look at every file of the folder `below` in `tests/fuzz`.
+fn each(below: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(below);
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        check(&fs::read(entry.unwrap().path()).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs > 0);
+    println!("cases: {inputs} inputs of {below}");
+}
+
+#[test]
+fn the_seeds_of_recovery_are_opened_and_served() {
+    each("seeds/recovery", recovery::check);
+}
+
+#[test]
+fn the_seeds_of_the_model_do_what_a_vec_does() {
+    each("seeds/model", model::check);
+}
+
+/// A frame with right checksums whose offset its segment's index cannot hold was reported as lost
+/// from the record behind it on, so that whoever asked for it was told of damage elsewhere.
+#[test]
+fn r6_an_offset_that_is_refused_lies_in_the_damage_it_is_refused_for() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/frame-out-of-its-segment"));
+}
+
+/// Before a strict start refused a log whose producers were lost, its damaged meta file had been
+/// written anew and a segment thrown away, though a refusal says that nothing was changed.
+#[test]
+fn r6_a_log_that_is_refused_is_left_as_it_is() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/refused-and-changed"));
+}
