@@ -19,8 +19,13 @@ def block(path, *more):
     headers = [(":method", "POST"), (":scheme", "https"), (":path", path),
                (":authority", "localhost"), ("te", "trailers"),
                ("content-type", "application/grpc"), *more]
-    encoder = hpack.Encoder()
-    return encoder.encode([hpack.NeverIndexedHeaderTuple(*pair) for pair in headers], huffman=False)
+    return literal(*headers)
+
+
+def literal(*headers):
+    """These headers alone."""
+    never = [hpack.NeverIndexedHeaderTuple(*pair) for pair in headers]
+    return hpack.Encoder().encode(never, huffman=False)
 
 
 def headers(stream, encoded, end=False):

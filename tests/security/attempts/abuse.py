@@ -20,10 +20,13 @@ RULES = ("p, steady, default, produce\np, root, *, *\np, weak, open, consume\n"
          "p, mutant, scratch, *\n")
 QUIET_S = 6
 SLOWER_MAX = 10
-# Below that a slow moment of the machine is more than the attack.
-P99_MS_MIN = 10
+# A burst of thousands of calls or frames is worked off in so long at most, however fast it was
+# before: on a quiet host that is more than ten times.
+P99_MS_MIN = 400
 GROWTH_BYTES_MAX = 128 << 20
 FILES_BACK_S_MAX = 10
+# Of attacks whose cost has no bound: they end, and the server is as before.
+FILES_BACK_S_LAST = 60
 
 
 @dataclass
@@ -63,7 +66,7 @@ def run(ground):
     check(not broken, "\n  ".join(["", *broken]))
     place.stop()
     return [*lines, f"cases: {appended} appends of the good client during {len(attacks)} attacks,"
-            f" none failed; but for {len(floods.UNBOUNDED)} kinds of resets, which only slow it"
+            f" none failed; but for {len(floods.UNBOUNDED)} whose cost has no bound, which slow it"
             f" down, p99 at most {worst['p99']:.1f} times the quiet one, memory at most"
             f" +{worst['grown'] >> 20} MiB (R13)"]
 
@@ -115,6 +118,8 @@ class Figures:
         if name not in floods.UNBOUNDED:
             bars |= {
                 f"p99 is over {p99_max:.0f} ms": self.p99_ms <= p99_max,
+                f"its files were not back in {FILES_BACK_S_MAX} s":
+                    self.files_back_s <= FILES_BACK_S_MAX,
                 f"more than {grown_max >> 20} MiB more memory": self.grown_bytes <= grown_max,
             }
         return [f"{name}: {why}: {self.told()}" for why, holds in bars.items() if not holds]
@@ -161,7 +166,7 @@ class Watch:
         check(self.place.server.is_alive(), f"the server ended: {self.place.server.log()[-900:]}")
         back = until(lambda: self._files() <= self.quiet_files, "the attack's files to be"
                      f" closed: there were {self.quiet_files}, now {self._files()}",
-                     FILES_BACK_S_MAX)
+                     FILES_BACK_S_LAST)
         # An append that the attack held up has ended by now.
         later = self._ask()
         report["failures"] += later["failures"]
