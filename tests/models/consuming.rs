@@ -93,6 +93,9 @@ fn read_what_is_there(world: &World) -> thread::JoinHandle<()> {
                 }
                 Err(other) => panic!("{other:?}"),
             }
+            // The oldest record of all is the start, as it moves.
+            let oldest = world.log.offset_at_time(0).unwrap();
+            assert!(oldest <= world.log.bounds().start);
         }
         world.read(offset(3)).unwrap();
     })

@@ -25,8 +25,10 @@ impl Log {
             let bounds = self.bounds();
             let segments = self.segments.load_full();
             let found = search(&segments, bounds, time_us);
-            // A trim may have taken a segment away in between, and replaced the list before.
-            if found.is_err() && !Arc::ptr_eq(&segments, &self.segments.load()) {
+            // A trim may have taken a segment away in between, and replaced the list before; or
+            // replaced it between the bounds and the list. It moves the start first.
+            let replaced = !Arc::ptr_eq(&segments, &self.segments.load());
+            if found.is_err() && (replaced || bounds.start != self.start()) {
                 continue;
             }
             if self.is_gone() {
