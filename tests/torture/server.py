@@ -65,7 +65,8 @@ class Site:
     def launch(self, wrapper=(), data=None, listen="127.0.0.1:0"):
         """A server that was started and may not take calls yet."""
         config = self.config(data, listen)
-        return Server([*wrapper, self.binary, "serve", "--config", config], config.with_suffix(".log"))
+        command = [*wrapper, self.binary, "serve", "--config", config]
+        return Server(command, config.with_suffix(".log"))
 
 
 class Server:

@@ -8,8 +8,8 @@ import re
 import shutil
 from dataclasses import dataclass, field
 
-CALLS = ("pwrite64,fdatasync,fsync,msync,rename,renameat,renameat2,ftruncate,fallocate,unlink,unlinkat,"
-         "sendmsg,sendto,exit_group")
+CALLS = ("pwrite64,fdatasync,fsync,msync,rename,renameat,renameat2,ftruncate,fallocate,unlink,"
+         "unlinkat,sendmsg,sendto,exit_group")
 # The longest string that strace writes out.
 _STRING_BYTES_MAX = 4 << 20
 

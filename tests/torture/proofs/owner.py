@@ -20,8 +20,8 @@ def run(ground):
         slowest = max(slowest, contend(site, history))
         slowest = max(slowest, want_port(site, history))
         remove(site.folder)
-    return (f"cases: {ground.cycles * STARTS} parallel starts on {ground.cycles} directories and {ground.cycles} on a"
-            f" taken port, losers gone within {slowest:.2f} s (R14)")
+    return (f"cases: {ground.cycles * STARTS} parallel starts on {ground.cycles} directories and"
+            f" {ground.cycles} on a taken port, losers gone within {slowest:.2f} s (R14)")
 
 
 def fill(ground, site, history, killed):

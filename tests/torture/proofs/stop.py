@@ -37,8 +37,8 @@ def run(ground):
         done = WORK.intersection(server.events())
         check(not done, f"the start after a stop of {log.end()} records did {sorted(done)}")
     server.kill()
-    return (f"cases: {ground.cycles} stops under load, {history.acknowledged()} records acknowledged, the"
-            f" slowest {slowest:.2f} s (R17 R5)")
+    return (f"cases: {ground.cycles} stops under load, {history.acknowledged()} records"
+            f" acknowledged, the slowest {slowest:.2f} s (R17 R5)")
 
 
 def changed(before, after):
