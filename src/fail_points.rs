@@ -1,4 +1,4 @@
-//! Named places at which a test has the program fail: see `scripts/torture`, proof `panic`.
+//! Named places at which a test has the program fail: see `scripts/torture`, proof `panics`.
 //!
 //! Without the feature `failpoints`, and no release has it, nothing is left of them.
 

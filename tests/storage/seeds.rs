@@ -12,27 +12,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use varve::log::{
-    AckError, Append, AppendError, Bounds, Durability, LogSettings, Offset, Op, OpenError, Options,
+    AckError, Append, AppendError, Bounds, Durability, LogSettings, Offset, OpenError, Options,
     Pending, Producer, ProducerId, ReaderAction, ReaderError, ReaderName, ReaderOrder, SimDisk,
     SimTime, Tear, Trimmed,
 };
 
 use crate::rig::{Batch, Rig, by_hand, poll};
 use crate::rng::Rng;
+use crate::sweep::OPS;
 
-const OPS: [Op; 11] = [
-    Op::Create,
-    Op::Open,
-    Op::Write,
-    Op::Read,
-    Op::SetLen,
-    Op::Allocate,
-    Op::Sync,
-    Op::Rename,
-    Op::SyncDirectory,
-    Op::Map,
-    Op::SyncMap,
-];
 const EIO: i32 = 5;
 const PRODUCERS: u8 = 3;
 

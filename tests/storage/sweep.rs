@@ -6,7 +6,8 @@ use varve::log::{Op, SimDisk, Tear};
 
 use crate::crash::{Witness, check_after, script};
 
-const OPS: [Op; 12] = [
+/// Every kind of call to the disk.
+pub const OPS: [Op; 12] = [
     Op::Create,
     Op::Open,
     Op::Write,

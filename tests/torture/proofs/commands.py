@@ -11,20 +11,18 @@ ROOT = Path(__file__).resolve().parents[3]
 CASES = re.compile(r"^\s*(cases: .*)$", re.MULTILINE)
 
 
-def program(*words, variable=None):
-    """A proof that runs this command in the project's folder, its size in an environment variable
-    or as the word SIZE."""
+def program(*words, variable):
+    """A proof that runs this command in the project's folder, its size in an environment
+    variable."""
     def run(ground):
-        command = [str(ground.cycles) if word == "SIZE" else word for word in words]
         environment = dict(os.environ, VARVE_SEED=str(ground.seed))
-        if variable:
-            environment[variable] = str(ground.cycles)
-        done = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False,
+        environment[variable] = str(ground.cycles)
+        done = subprocess.run(words, cwd=ROOT, env=environment, text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         cases = CASES.findall(done.stdout)
         if done.returncode != 0 or not cases:
-            again = f"{variable}={ground.cycles} " if variable else ""
-            raise Violation(f"{again}VARVE_SEED={ground.seed} {' '.join(command)} ended with"
+            raise Violation(f"{variable}={ground.cycles} VARVE_SEED={ground.seed}"
+                            f" {' '.join(words)} ended with"
                             f" {done.returncode}: {done.stdout[-3000:]}")
         return cases[-1]
     return run
