@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use crate::log::checkpoint::Mark;
+use crate::log::engine::Job;
 use crate::log::error::{IoError, ReadError, TrimError};
 use crate::log::offset::Offset;
 use crate::log::retention::{self, Held, Terms};
@@ -15,14 +16,26 @@ use crate::log::segment::{Facts, Segment};
 use crate::log::settings::LogSettings;
 use crate::log::store_header::STORE_HEADER_BYTES;
 use crate::log::width::wide;
-use crate::log::writer::Writer;
 
 /// How many segments are looked into, and how many dropped, before other logs have their turn.
 const SEGMENTS_AT_ONCE: usize = 16;
 
 impl Log {
-    /// Whether there is something for `retain` to do. Reads no file.
-    pub(super) fn retention_is_due(&self, writer: &Writer) -> bool {
+    /// Has `retain` called if there is something for it to do. Reads no file, and waits for nobody:
+    /// a log that is written all the time has to drop segments too.
+    pub(super) fn retain_if_due(self: &Arc<Self>) {
+        if self.retention_is_due() {
+            self.queue_retain();
+        }
+    }
+
+    fn queue_retain(self: &Arc<Self>) {
+        if !self.retain_queued.swap(true, Ordering::Relaxed) {
+            self.engine.queue_chore(Job::Retain(Arc::clone(self)));
+        }
+    }
+
+    fn retention_is_due(&self) -> bool {
         let settings = self.settings.load();
         if !has_retention(&settings) || self.archive_must_wait(&settings) {
             return false;
@@ -32,14 +45,15 @@ impl Log {
             return false;
         }
         let segments = self.segments.load();
-        let sealed = segments.iter().filter(|segment| !writer.writes_to(segment.base()));
+        let sealed = segments.iter().filter(|segment| segment.is_sealed());
         let known: Option<Vec<Held>> =
             sealed.map(|segment| Some(held(segment, segment.known_facts()?))).collect();
         // What is not known has to be found out first, and where readers are is asked then.
         known.is_none_or(|held| self.overdue(&settings, &segments, &held, None) > 0)
     }
 
-    /// Drops what the settings say, a few segments at a time; the housekeeper comes again.
+    /// Drops what the settings say, a few segments at a time, and queues the log again if there is
+    /// more, behind other chores.
     pub(crate) fn retain(self: &Arc<Self>) {
         self.retain_queued.store(false, Ordering::Relaxed);
         if self.must_hurry() {
@@ -49,7 +63,12 @@ impl Log {
             return;
         };
         match self.retain_some() {
-            Ok(()) => self.retention_fails.store(false, Ordering::Relaxed),
+            Ok(is_all) => {
+                self.retention_fails.store(false, Ordering::Relaxed);
+                if !is_all {
+                    self.queue_retain();
+                }
+            }
             // Said once, until it works again.
             Err(error) if !self.must_hurry() => {
                 if !self.retention_fails.swap(true, Ordering::Relaxed) {
@@ -60,17 +79,20 @@ impl Log {
         }
     }
 
-    fn retain_some(self: &Arc<Self>) -> Result<(), TrimError> {
+    /// Whether that was all.
+    fn retain_some(self: &Arc<Self>) -> Result<bool, TrimError> {
         let settings = self.settings();
         let segments = self.segments.load_full();
         let mut looked_into = 0;
         let mut sealed = Vec::new();
         for segment in segments.iter().filter(|segment| segment.is_sealed()) {
-            looked_into += usize::from(segment.known_facts().is_none());
-            if looked_into > SEGMENTS_AT_ONCE {
-                return Ok(());
+            if looked_into == SEGMENTS_AT_ONCE {
+                return Ok(false);
             }
+            let was_known = segment.known_facts().is_some();
             sealed.push(held(segment, segment.facts_or_size()?));
+            // One that cannot be read would be looked into for ever.
+            looked_into += usize::from(!was_known && segment.known_facts().is_some());
         }
         let overdue_before = || {
             let lowest = self.lowest_to_keep(&settings);
@@ -78,12 +100,12 @@ impl Log {
             overdue.checked_sub(1).and_then(|last| sealed.get(last)).map(|last| last.end)
         };
         let Some(before) = overdue_before() else {
-            return Ok(());
+            return Ok(true);
         };
         // A reader may have come, or been set back, by the time that all is archived.
         let dropped = match self.drop_before(before, || overdue_before().unwrap_or(Offset::ZERO)) {
             // It was told of already, and is tried again later.
-            Err(TrimError::Archive(_)) => return Ok(()),
+            Err(TrimError::Archive(_)) => return Ok(true),
             dropped => dropped?,
         };
         if dropped.segments > 0 {
@@ -95,7 +117,7 @@ impl Log {
                 dropped.bytes
             );
         }
-        Ok(())
+        Ok(dropped.segments == 0)
     }
 
     fn overdue(

@@ -145,18 +145,20 @@ impl Log {
         if self.checkpoint_is_due() {
             self.queue_checkpoint();
         }
-        let Some(mut writer) = self.writer.try_lock() else {
-            return;
+        self.retain_if_due();
+        let may_be_over_age = match self.writer.try_lock() {
+            Some(mut writer) => {
+                if writer.rest(IDLE) {
+                    // Bound, so that the memory is given back after the intake's lock.
+                    let _unused = self.intake.lock().take_unused();
+                }
+                self.is_over_age(&writer)
+            }
+            // It may be in use at every look; a worker waits its turn and sees.
+            None => retention::roll_age(&self.settings.load()).is_some(),
         };
-        if writer.rest(IDLE) {
-            // Bound, so that the memory is given back after the intake's lock.
-            let _unused = self.intake.lock().take_unused();
-        }
-        if self.is_over_age(&writer) && !self.roll_queued.swap(true, Ordering::Relaxed) {
+        if may_be_over_age && !self.roll_queued.swap(true, Ordering::Relaxed) {
             self.engine.queue(Job::Roll(Arc::clone(self)));
-        }
-        if self.retention_is_due(&writer) && !self.retain_queued.swap(true, Ordering::Relaxed) {
-            self.engine.queue_chore(Job::Retain(Arc::clone(self)));
         }
     }
 
@@ -242,7 +244,7 @@ mod tests {
     use crate::log::disk::{Op, SimDisk};
     use crate::log::logs::{DEFAULT_LOG, Logs};
     use crate::log::offset::{Durability, Offset};
-    use crate::log::settings::Options;
+    use crate::log::settings::{LogSettings, Options};
 
     /// A timer that was set before a sync failed used to sync again, and that sync succeeded.
     #[test]
@@ -264,5 +266,32 @@ mod tests {
         logs.work();
         assert_eq!(disk.steps(), steps, "nothing is written or synced");
         assert_eq!(log.bounds().end, Offset::ZERO);
+    }
+
+    /// A log under steady load has its writer in use at every look; none of its segments was ever
+    /// dropped or rolled for its age then, until the disk was full.
+    #[test]
+    fn a_log_that_is_always_being_written_drops_and_rolls_too() {
+        let defaults = LogSettings {
+            segment_bytes_max: 4096,
+            retention_bytes: Some(0),
+            segment_age_max: Some(Duration::ZERO),
+            ..LogSettings::default()
+        };
+        let options = Options { flushers: 0, min_free_bytes: 0, defaults, ..Options::default() };
+        let logs = Logs::open(Path::new("/d"), Arc::new(SimDisk::new()), options).unwrap();
+        let log = logs.get(DEFAULT_LOG).unwrap();
+        for _ in 0..100 {
+            let _pending = log.append(&[7; 1000], NonZeroU32::MIN, Durability::Synced).unwrap();
+            logs.work();
+        }
+        assert!(log.segments.load().len() > 20);
+        for _ in 0..2 {
+            let writer = log.writer.lock();
+            log.look_after();
+            drop(writer);
+            logs.work();
+        }
+        assert_eq!(log.bounds().start, log.bounds().end, "also the active segment rolled and went");
     }
 }
