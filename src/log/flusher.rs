@@ -10,6 +10,7 @@ use crate::fail_points::fail_point;
 
 /// Starts `workers` threads called `sync-0` and on.
 pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<JoinHandle<()>>> {
+    fail_point!("flusher::start", fails);
     (0..workers)
         .map(|n| {
             let engine = Arc::clone(engine);
@@ -22,6 +23,7 @@ pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<Join
 
 /// Starts the thread `chores`.
 pub(crate) fn start_chores(engine: &Arc<Engine>) -> io::Result<JoinHandle<()>> {
+    fail_point!("flusher::start_chores", fails);
     let own = Arc::clone(engine);
     thread::Builder::new()
         .name("chores".to_owned())

@@ -25,6 +25,7 @@ pub(crate) fn start(
     logs: impl Fn() -> Vec<Arc<Log>> + Send + 'static,
     stop: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
+    fail_point!("housekeeper::start", fails);
     thread::Builder::new().name("housekeeper".to_owned()).spawn(move || {
         let mut looks = Looks::default();
         let mut next_look = Instant::now();

@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 
+use crate::fail_points::fail_point;
+
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 const OWN_FILES: &str = "/proc/self/fd";
 /// `TCP_LISTEN`.
@@ -36,6 +38,7 @@ impl Backlog {
     ///
     /// `NotFound` if there is none, else what `/proc` answered.
     pub(super) fn of(port: u16) -> io::Result<Self> {
+        fail_point!("backlog::of", fails);
         let own = own_sockets()?;
         for table in TABLES {
             let listener =
@@ -49,6 +52,7 @@ impl Backlog {
 
     /// How many connections wait now. Takes a file descriptor for a moment.
     pub(super) fn waiting(&self) -> io::Result<u32> {
+        fail_point!("backlog::waiting", fails);
         let listener = find(self.table, |listener| listener.inode == self.inode)?;
         listener.map(|listener| listener.waiting).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::backlog::Backlog;
+use crate::fail_points::fail_point;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 /// So many looks in a row at a backlog from which nobody takes: five seconds.
@@ -48,6 +49,7 @@ impl Hearing {
         accepted: Accepted,
         when_deaf: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
+        fail_point!("hearing::watch", fails);
         let (stop, stopped) = bounded(0);
         let thread = thread::Builder::new().name("hearing".to_owned()).spawn(move || {
             if is_deaf_before(&stopped, || look(&backlog, &accepted)) {

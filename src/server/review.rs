@@ -22,6 +22,7 @@ pub(super) struct Review {
 
 impl Review {
     pub(super) fn start(guard: Arc<Guard>) -> io::Result<Self> {
+        fail_point!("review::start", fails);
         let (nudge, nudged) = bounded(1);
         let thread = thread::Builder::new()
             .name("review".to_owned())

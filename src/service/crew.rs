@@ -3,9 +3,10 @@
 //!
 //! Their number is bounded by the streams that may be open.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
@@ -44,7 +45,7 @@ impl Crew {
         let shift = Shift::begin(self);
         // The subject follows once there is a thread: a failed start would drop what it is given.
         let (hand_over, taken) = bounded(1);
-        let started = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+        let started = start(name, move || {
             let shift = shift;
             if let Ok(subject) = taken.recv() {
                 fail_point!("crew::work");
@@ -68,6 +69,12 @@ impl Crew {
         }
         *running
     }
+}
+
+/// Starts a thread of that name.
+fn start(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    fail_point!("crew::start", fails);
+    thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(work)
 }
 
 impl Shift {

@@ -32,6 +32,7 @@ pub(crate) struct Reads {
 impl Reads {
     /// Starts `threads` threads, called `role` and a number, with a queue of `queued_max` reads.
     pub(crate) fn start(role: &str, threads: usize, queued_max: usize) -> io::Result<Self> {
+        fail_point!("reads::start", fails);
         let (queue, queued) = bounded(queued_max);
         let reads = Self { queue: Mutex::new(Some(queue)), threads: Mutex::default(), queued_max };
         for number in 0..threads {

@@ -12,8 +12,8 @@ from pathlib import Path
 import selfcheck
 import server
 import table
-from proofs import (Ground, Skipped, Violation, clock, damage, fault, full, index, kill, ordering,
-                    owner, panics, power, soak, stop)
+from proofs import (Ground, Skipped, Violation, clock, damage, errors, fault, full, index, kill,
+                    ordering, owner, panics, power, soak, stop)
 from proofs import commands
 
 # What each proof does, and how often at the sizes quick, ci and release.
@@ -32,6 +32,7 @@ PROOFS = {
     "stop": (stop.run, 5, 50, 250),
     # Of each place, after how many passes.
     "panics": (panics.run, 0, 1, 3),
+    "errors": (errors.run, 0, 1, 3),
     # Seconds.
     "soak": (soak.run, 15, 300, 7200),
     **commands.PROOFS,

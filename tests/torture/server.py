@@ -32,27 +32,33 @@ class Site:
     segments, everyone may do everything, also make logs by appending to them."""
 
     def __init__(self, folder, data=None, segment="64KiB", min_free="1MiB", retention="0B",
-                 retention_age="never", binary=BINARY):
+                 retention_age="never", archives=False, binary=BINARY):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = Path(data) if data else self.folder / "data"
         (self.folder / "acl.csv").write_text("p, anonymous, *, *\n")
         self.segment, self.min_free = segment, min_free
         self.retention, self.retention_age = retention, retention_age
+        self.archives = archives
         self.binary = binary
         self.starts = 0
 
     def config(self, data=None, listen="127.0.0.1:0"):
         self.starts += 1
         path = self.folder / f"varve-{self.starts}.toml"
+        archive = self.folder / "archive"
+        if self.archives:
+            archive.mkdir(exist_ok=True)
         path.write_text(f'listen = "{listen}"\n'
                         f'data_dir = "{data or self.data}"\n'
                         '[acl]\nfile = "acl.csv"\n'
                         f'[log]\nsegment_bytes_max = "{self.segment}"\n'
                         f'retention_bytes = "{self.retention}"\n'
                         f'retention_age = "{self.retention_age}"\n'
+                        f'archive = {str(self.archives).lower()}\n'
                         f'[storage]\nmin_free_bytes = "{self.min_free}"\n'
                         'create_logs = true\n'
+                        + (f'archive_directory = "{archive}"\n' if self.archives else '') +
                         '[insecure]\nplaintext = true\n')
         return path
 

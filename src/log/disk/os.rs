@@ -12,6 +12,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::spares::Spares;
 use super::{Disk, File, Lock, Map};
+use crate::fail_points::fail_point;
 use crate::log::width::{narrow, wide};
 
 /// The host's file system, through the kernel's page cache.
@@ -42,22 +43,27 @@ impl OsDisk {
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        fail_point!("disk::open", fails);
         Ok(Box::new(self.file(&owner_only(), path)?))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        fail_point!("disk::open_to_read", fails);
         Ok(Box::new(self.file(fs::OpenOptions::new().read(true), path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        fail_point!("disk::create", fails);
         Ok(Box::new(self.file(owner_only().create_new(true), path)?))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
+        fail_point!("disk::create_directory", fails);
         fs::DirBuilder::new().mode(0o700).create(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        fail_point!("disk::list", fails);
         self.spares
             .open(|| fs::read_dir(directory))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -65,27 +71,33 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fail_point!("disk::rename", fails);
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        fail_point!("disk::remove", fails);
         fs::remove_file(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fail_point!("disk::remove_directory", fails);
         fs::remove_dir(path)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        fail_point!("disk::sync_directory", fails);
         self.file(fs::OpenOptions::new().read(true), path)?.file().sync_all()
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        fail_point!("disk::free_bytes", fails);
         let status = rustix::fs::statvfs(path)?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        fail_point!("disk::lock", fails);
         let mut options = owner_only();
         options.create(true).truncate(false);
         let file = self.spares.open(|| options.open(path))?;
@@ -133,10 +145,12 @@ impl Drop for OsFile {
 
 impl File for OsFile {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        fail_point!("disk::write", fails);
         self.file().write_all_at(bytes, position)
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        fail_point!("disk::read", fails);
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.file().read_at(rest, position.saturating_add(wide(filled))) {
@@ -150,14 +164,17 @@ impl File for OsFile {
     }
 
     fn file_bytes(&self) -> io::Result<u64> {
+        fail_point!("disk::file_bytes", fails);
         Ok(self.file().metadata()?.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
+        fail_point!("disk::set_len", fails);
         self.file().set_len(bytes)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
+        fail_point!("disk::allocate", fails);
         loop {
             match rustix::fs::fallocate(self.file(), FallocateFlags::empty(), 0, bytes) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -167,10 +184,12 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        fail_point!("disk::sync", fails);
         self.file().sync_data()
     }
 
     fn map(&self, bytes: u64) -> io::Result<Box<dyn Map>> {
+        fail_point!("disk::map", fails);
         if self.file_bytes()? < bytes {
             return Err(io::Error::new(
                 ErrorKind::InvalidInput,
@@ -199,6 +218,7 @@ impl Map for OsMap {
     }
 
     fn sync(&self) -> io::Result<()> {
+        fail_point!("disk::sync_map", fails);
         self.raw.flush()
     }
 }

@@ -1,0 +1,107 @@
+"""A call fails once at each place where one can: the process ends and says why, or goes on. It never
+panics, and what was acknowledged is there.
+
+These are the calls of the program's own functions, also those that a start makes; `fault` has the
+kernel's calls fail.
+"""
+
+import errno
+import time
+
+import batches
+from places import SEGMENT, build, call_everything, failing
+from proofs import Violation, World, check, check_load, check_world, progress
+from server import Site, StartFailed, remove
+
+# How often a place is passed before it fails, by turns. A start alone passes some a dozen times.
+PASSED = (0, 40, 3)
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
+COME_BY_S = 8.0
+EXIT_IO = 74
+EXIT_SECONDS_MAX = 2.0
+
+
+def run(ground):
+    binary = build()
+    cases = [(name, error, passed) for name in failing() for error in ERRORS
+             for passed in PASSED[:max(1, min(ground.cycles, len(PASSED)))]]
+    found, ends = [], {}
+    for number, (name, error, passed) in enumerate(progress("errors", cases)):
+        site = Site(ground.folder / str(number), segment=SEGMENT, retention=batches.RETENTION,
+                    archives=True, binary=binary)
+        case = Case(site, name, error, passed)
+        try:
+            end = case.run(ground.rng(name, error, passed))
+        except Violation as violation:
+            found.append(f"{name}, {errno.errorcode[error]} after {passed}: {violation}")
+        else:
+            ends.setdefault(end, []).append(name)
+            remove(site.folder)
+    check(not found, "; ".join(found))
+    told = ", ".join(f"{len(names)} x {end}" for end, names in sorted(ends.items()))
+    met = {name for end, names in ends.items() if end != NOT_MET for name in names}
+    check(met == set(failing()), f"nothing came by {set(failing()) - met}")
+    return f"cases: {len(cases)} calls at {len(failing())} places: {told} (R5 R9 R11 R12 R16)"
+
+
+NOT_MET = "not come by"
+
+
+class Case:
+    """A server in which one call fails."""
+
+    def __init__(self, site, name, error, passed):
+        self.site, self.name, self.passed = site, name, passed
+        self.action = f"{passed}*off->1*return({error})->off"
+        self.world = World()
+
+    def run(self, rng):
+        """How it ended."""
+        server = self.site.serve()
+        check_world(server, self.world)
+        # The next start has something to recover.
+        server.kill()
+        server = self.site.launch(["/usr/bin/env", f"FAILPOINTS={self.name}={self.action}"])
+        try:
+            server.wait_until_serving()
+        except StartFailed:
+            end = self.refused(server)
+        else:
+            end = self.served(server, rng)
+        server.kill()
+        server = self.site.serve()
+        check_world(server, self.world)
+        server.kill()
+        return end
+
+    def has_failed(self, server):
+        return f"failpoint {self.name} error" in server.log()
+
+    def refused(self, server):
+        code = server.wait(10)
+        check(code == EXIT_IO, f"the start ended with {code}: {server.log()[-300:]}")
+        check(self.has_failed(server), f"the start ended for another reason: {server.log()[-300:]}")
+        check("varve: error: " in server.log(), "the start did not say why it ended")
+        return "a start that said so"
+
+    def served(self, server, rng):
+        crowd = batches.Crowd(server, self.world, rng)
+        deadline = time.monotonic() + COME_BY_S
+        while server.is_alive() and not self.has_failed(server) and time.monotonic() < deadline:
+            call_everything(server, "")
+        failed_at = time.monotonic()
+        code = server.wait(EXIT_SECONDS_MAX) if self.has_failed(server) else None
+        took = time.monotonic() - failed_at
+        if code is not None:
+            crowd.join()
+            check_load(crowd)
+            check(code == EXIT_IO, f"it ended with {code} after {took:.1f} s: {server.log()[-300:]}")
+            return "an exit with 74"
+        crowd.stop()
+        check_load(crowd, disk_gone=True)
+        check_world(server, self.world)
+        code, _ = server.stop()
+        check(code == 0, f"exit {code} on SIGTERM: {server.log()[-300:]}")
+        if not self.has_failed(server):
+            return NOT_MET
+        return "a server that went on"
