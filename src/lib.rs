@@ -19,5 +19,6 @@ pub mod proto;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+mod sync;
 #[cfg(feature = "server")]
 pub mod tls;

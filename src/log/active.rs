@@ -11,8 +11,8 @@ use super::intake::Span;
 use super::offset::Offset;
 use super::segment::{Facts, Segment, SegmentFiles};
 use super::settings::LogSettings;
-use super::sync::Instant;
 use super::width::{narrow, wide};
+use crate::sync::Instant;
 
 /// The capacity of a log's first segment, in bytes: a log that gets little takes little.
 const FIRST_CAPACITY_BYTES: u64 = 256 << 10;

@@ -18,9 +18,9 @@ use super::latency::Latencies;
 use super::names;
 use super::segment::Segment;
 use super::settings::Options;
-use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use super::sync::channel::{self, Receiver, Sender};
-use super::sync::{ArcSwapOption, Instant, Mutex};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::{ArcSwapOption, Instant, Mutex};
 
 /// Places in the queues for logs that were deleted and still stand in them.
 const LEAVING: usize = 1024;

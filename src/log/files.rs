@@ -10,8 +10,8 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use super::segment::SegmentFiles;
-use super::sync::Mutex;
-use super::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bounded cache of open segment files, shared by all logs.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::engine::{Engine, Job};
-use super::sync::thread::{self, JoinHandle};
 use crate::fail_points::fail_point;
+use crate::sync::thread::{self, JoinHandle};
 
 /// Starts `workers` threads called `sync-0` and on.
 pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<JoinHandle<()>>> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::error::AckError;
 use super::offset::{Durability, Offset};
-use super::sync::Mutex;
+use crate::sync::Mutex;
 
 /// The fate that some batches share. All calls may run concurrently.
 #[derive(Debug, Default)]

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::commit_log::Log;
 use super::engine::{Engine, Job, Space, Timer};
-use super::sync::Instant;
-use super::sync::channel::{self, Receiver, RecvTimeoutError};
-use super::sync::thread::{self, JoinHandle};
 use crate::fail_points::fail_point;
+use crate::sync::Instant;
+use crate::sync::channel::{self, Receiver, RecvTimeoutError};
+use crate::sync::thread::{self, JoinHandle};
 
 /// How often the time of ages is kept, at most.
 const KEEP_AGE_EVERY: Duration = Duration::from_secs(60);

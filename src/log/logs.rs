@@ -20,12 +20,12 @@ use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::settings::{LogOverrides, Options};
-use super::sync::atomic::{AtomicBool, Ordering};
-use super::sync::channel::{self, Sender};
-use super::sync::thread::JoinHandle;
-use super::sync::{Mutex, RwLock};
 use super::{age, archive, flusher, housekeeper, parallel, recovery, trash};
 use crate::fail_points::fail_point;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::channel::{self, Sender};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Mutex, RwLock};
 
 /// Logs that are opened or closed at once: most of the time they wait for the disk.
 const LOGS_AT_ONCE: usize = 16;

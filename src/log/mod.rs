@@ -6,8 +6,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, sync, |
-//! | | parallel |
+//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, parallel |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
@@ -58,7 +57,6 @@ mod segment;
 mod settings;
 mod store;
 mod store_header;
-mod sync;
 mod times;
 mod trash;
 mod watermark;

@@ -1,7 +1,7 @@
 //! Does the same to many things at once, so that what waits for the disk shares its flushes.
 
-use super::sync::atomic::{AtomicUsize, Ordering};
-use super::sync::{Mutex, thread};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, thread};
 
 /// Has up to `threads` threads, this one among them, do `work` to each of `items`; returns what
 /// came of it in their order.

@@ -22,9 +22,9 @@ use super::seed::salt;
 use super::segment::{Segment, SegmentFiles};
 use super::store::Store;
 use super::store_header::{STORE_HEADER_BYTES, StoreHeader};
-use super::sync::Instant;
 use super::width::{narrow, wide};
 use crate::fail_points::fail_point;
+use crate::sync::Instant;
 
 /// How much is filled at once. A log that needs the files meanwhile waits for so much.
 const FILL_BYTES: usize = 1 << 20;

@@ -17,9 +17,9 @@ use super::offset::{LogId, Offset};
 use super::scan::{Found, Scan};
 use super::store::{Store, StoreFault};
 use super::store_header::STORE_HEADER_BYTES;
-use super::sync::Mutex;
-use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use super::width::{narrow, wide};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Stands for a number of index entries that nobody has counted yet.
 const ENTRIES_UNKNOWN: u32 = u32::MAX;

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::error::Stopped;
 use super::offset::Offset;
-use super::sync::Mutex;
-use super::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A log's high watermark. All calls may run concurrently.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use super::error::{AckError, IoError};
 use super::group::{Group, Woken};
 use super::intake::{Frames, Span, Work};
 use super::offset::Offset;
-use super::sync::Instant;
 use super::width::wide;
 use crate::fail_points::fail_point;
+use crate::sync::Instant;
 
 /// Buffers of at most this many bytes are kept for the next write, whatever this one needed.
 const SPARE_BYTES: usize = 1 << 20;

@@ -4,13 +4,14 @@
 //! of permit can only do what its action stands for. Forgetting to ask does not compile.
 
 mod administer;
+#[cfg(all(test, feature = "models"))]
+mod model;
 mod readers;
 
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use grpcio::RpcContext;
 
 pub(crate) use self::readers::{ReaderScope, ReaderStanding};
@@ -24,6 +25,7 @@ use crate::log::{
     Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
     ReadError,
 };
+use crate::sync::ArcSwap;
 use crate::tls::Moment;
 
 /// Decides about every call and every open stream. All calls may run concurrently.
@@ -121,12 +123,20 @@ impl Guard {
 
     /// Enters an open stream for `permit`, to be asked again while it lasts.
     pub(crate) fn open<A: Act>(&self, caller: &Caller, permit: &Permit<A>) -> Session {
-        self.sessions.open(caller, Some((A::ACTION, permit.log_name().to_owned())))
+        self.enter(caller, Some((A::ACTION, permit.log_name().to_owned())))
     }
 
     /// Enters an open stream that touches no log.
     pub(crate) fn open_without_log(&self, caller: &Caller) -> Session {
-        self.sessions.open(caller, None)
+        self.enter(caller, None)
+    }
+
+    fn enter(&self, caller: &Caller, access: Option<(Action, String)>) -> Session {
+        let session = self.sessions.open(caller, access);
+        // Asked after the entry: another policy that came since the caller was admitted may have
+        // been reviewed already.
+        session.judge(&self.policy.load(), Moment::now());
+        session
     }
 
     /// Puts another policy in force for every later decision.

@@ -3,16 +3,16 @@
 //! A stream is asked again whenever the policy changes and at least once a second; what may not go
 //! on is cut, which wakes its thread wherever that waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
 
 use super::caller::Caller;
 use super::refusal::{Denied, Refusal};
 use crate::acl::{Action, Policy};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::tls::{Moment, Subject};
 
 /// Why a stream must end.
@@ -115,6 +115,13 @@ impl Sessions {
 }
 
 impl Session {
+    /// Cuts the stream if `policy` or the time no longer lets it go on.
+    pub(crate) fn judge(&self, policy: &Policy, now: Moment) {
+        if let Some(cut) = self.terms.judge(policy, now) {
+            self.terms.cut(cut);
+        }
+    }
+
     /// Resolves when the stream must end.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
         // Registered before it is looked at, so that a cut in between still wakes.

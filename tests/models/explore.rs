@@ -23,6 +23,13 @@ const STEPS_MAX: usize = 200_000;
 /// The threads' stacks; the storage's own are larger.
 const STACK_BYTES: usize = 256 << 10;
 
+/// How cargo finds the model: the server's are among its own tests.
+const SUITE: &str = if cfg!(feature = "server") {
+    "--release --lib"
+} else {
+    "--no-default-features --test models"
+};
+
 /// Runs `model` under as many schedules as the environment says. The test that calls this is
 /// `test`; `what` says what was tried.
 ///
@@ -47,8 +54,7 @@ pub fn explore(test: &str, what: &str, model: fn()) {
                 let n = started.load(Ordering::Relaxed);
                 say(&format!(
                     "{test} failed in schedule {n}; again by:\n  \
-                 VARVE_REPLAY={seed} cargo test --no-default-features --features models \
-                 --test models {test}"
+                     VARVE_REPLAY={seed} cargo test --features models {SUITE} {test}"
                 ));
                 resume_unwind(panic)
             },

@@ -2,7 +2,7 @@
 //! other.
 //!
 //! Under the feature `models` the storage's locks, atomics, channels and threads are those of
-//! `shuttle` (see `src/log/sync.rs`), which runs one thread at a time and chooses at each step
+//! `shuttle` (see `src/sync.rs`), which runs one thread at a time and chooses at each step
 //! which one. Nothing is rewritten for it: what runs is `Logs` with its flushers, its housekeeper
 //! and its chores. Whoever waits in vain is a deadlock, and that fails the model.
 //!

@@ -46,10 +46,10 @@ use crate::log::readers::Readers;
 use crate::log::recovery::Recovered;
 use crate::log::segment::Segment;
 use crate::log::settings::LogSettings;
-use crate::log::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::log::sync::{ArcSwap, Mutex};
 use crate::log::watermark::{Past, Watermark};
 use crate::log::writer::Writer;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex};
 
 /// A named log. All calls may run concurrently.
 pub struct Log {

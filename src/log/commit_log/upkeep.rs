@@ -11,8 +11,8 @@ use crate::log::error::{IoError, Stopped};
 use crate::log::intake::{Calls, Frames, Refusal, Work};
 use crate::log::prepared::{self, Prepared};
 use crate::log::retention;
-use crate::log::sync::{Instant, thread};
 use crate::log::writer::Writer;
+use crate::sync::{Instant, thread};
 
 /// After a part of a segment was filled the disk is left alone for so many times as long, but no
 /// longer than the most. So a segment of 128 MiB takes a few seconds.

@@ -20,7 +20,7 @@ use super::disk::Disk;
 use super::error::ReaderError;
 use super::names::ReaderName;
 use super::offset::{Bounds, LogId, Offset};
-use super::sync::Mutex;
+use crate::sync::Mutex;
 
 /// A named position.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-"""A call fails once at each place where one can: the process ends and says why, or goes on. It never
-panics, and what was acknowledged is there.
+"""A call fails once at each place where one can: the process ends and says why, or goes on. It
+never panics, and what was acknowledged is there.
 
 These are the calls of the program's own functions, also those that a start makes; `fault` has the
 kernel's calls fail.
@@ -95,7 +95,7 @@ class Case:
         if code is not None:
             crowd.join()
             check_load(crowd)
-            check(code == EXIT_IO, f"it ended with {code} after {took:.1f} s: {server.log()[-300:]}")
+            check(code == EXIT_IO, f"exit {code} after {took:.1f} s: {server.log()[-300:]}")
             return "an exit with 74"
         crowd.stop()
         check_load(crowd, disk_gone=True)

@@ -20,8 +20,8 @@ use self::names::{Names, Node};
 use self::tear::Coin;
 pub use self::tear::Tear;
 use super::{Disk, File, HeapMap, Lock, Map};
-use crate::log::sync::Mutex;
 use crate::log::width::{narrow, wide};
+use crate::sync::Mutex;
 
 /// A kind of call, to make fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -223,10 +223,10 @@ macro_rules! select {
         recv($second:expr) -> $b:pat => $on_second:expr,
         default($wait:expr) => $on_neither:expr $(,)?
     ) => {
-        match $crate::log::sync::channel::either(($first, &$second), $wait) {
-            $crate::log::sync::channel::Selected::First($a) => $on_first,
-            $crate::log::sync::channel::Selected::Second($b) => $on_second,
-            $crate::log::sync::channel::Selected::Neither => $on_neither,
+        match $crate::sync::channel::either(($first, &$second), $wait) {
+            $crate::sync::channel::Selected::First($a) => $on_first,
+            $crate::sync::channel::Selected::Second($b) => $on_second,
+            $crate::sync::channel::Selected::Neither => $on_neither,
         }
     };
 }

@@ -64,8 +64,12 @@ impl<T> RwLock<T> {
 pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
 
 impl<T> ArcSwap<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(Mutex::new(value))
+    }
+
     pub(crate) fn from_pointee(value: T) -> Self {
-        Self(Mutex::new(Arc::new(value)))
+        Self::new(Arc::new(value))
     }
 
     pub(crate) fn load(&self) -> Arc<T> {
