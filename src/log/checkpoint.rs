@@ -31,6 +31,7 @@
 //! | 136 | 8 | offset from which on frames tell of producers |
 //! | 144 | 16 | zero |
 
+use std::io;
 use std::path::Path;
 
 use super::codec::Decoder;
@@ -191,6 +192,8 @@ enum Slot {
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
     sequence: u64,
+    /// A sync failed, and after that nothing of a file is certain.
+    is_doubtful: bool,
 }
 
 impl CheckpointFile {
@@ -205,7 +208,7 @@ impl CheckpointFile {
             let _removed = disk.remove(&path);
         })?;
         file.sync().map_err(IoError::at(SYNC, &path))?;
-        Ok(Self { sequence: 0 })
+        Ok(Self { sequence: 0, is_doubtful: false })
     }
 
     /// Opens the file and reads the newest valid slot; both are `None` where there is none.
@@ -245,10 +248,11 @@ impl CheckpointFile {
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         let checkpoint =
             newest.map(|(_, newest)| Checkpoint { clean: newest.clean && !one_is_lost, ..newest });
-        Ok((Some(Self { sequence }), checkpoint))
+        Ok((Some(Self { sequence, is_doubtful: false }), checkpoint))
     }
 
-    /// Writes the next slot of the log in `directory` and makes it durable.
+    /// Writes the next slot of the log in `directory` and makes it durable; fails, and does nothing,
+    /// after a sync that failed.
     pub(crate) fn write(
         &mut self,
         disk: &dyn Disk,
@@ -259,9 +263,15 @@ impl CheckpointFile {
         let position = sequence % 2 * SLOT_BYTES;
         let bytes = checkpoint.encode(sequence);
         let path = names::checkpoint(directory);
+        if self.is_doubtful {
+            let earlier = io::Error::other("a sync of it has failed before");
+            return Err(IoError::at("write", &path)(earlier));
+        }
         let file = disk.open(&path).map_err(IoError::at("open", &path))?;
         file.write_at(&bytes, position).map_err(IoError::at("write", &path))?;
-        file.sync().map_err(IoError::at(SYNC, &path))?;
+        let synced = file.sync().map_err(IoError::at(SYNC, &path));
+        self.is_doubtful = synced.is_err();
+        synced?;
         self.sequence = sequence;
         Ok(())
     }
@@ -317,6 +327,19 @@ mod tests {
             let expected = Checkpoint { clean: false, ..checkpoint(4) };
             assert_eq!(read(&disk), Some(expected), "byte {at}");
         }
+    }
+
+    /// A thread that came between a failed sync and the end of the log wrote the slot anew.
+    #[test]
+    fn r12_after_a_failed_sync_the_file_is_left_alone() {
+        let disk = disk();
+        let mut file = CheckpointFile::create(&disk, Path::new(DIRECTORY)).unwrap();
+        file.write(&disk, Path::new(DIRECTORY), &checkpoint(1)).unwrap();
+        disk.fail(crate::log::disk::Op::Sync, 0, io::ErrorKind::Other);
+        assert!(file.write(&disk, Path::new(DIRECTORY), &checkpoint(2)).is_err());
+        let steps = disk.steps();
+        assert!(file.write(&disk, Path::new(DIRECTORY), &checkpoint(3)).is_err());
+        assert_eq!(disk.steps(), steps, "the disk is not asked");
     }
 
     /// Slots that were written before there were producers have zeros there.

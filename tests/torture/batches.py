@@ -75,7 +75,6 @@ class BatchProducer(BatchWorker):
         super().__init__(server, log)
         self.batches, self.window = batches, window
         self.next = batches.answered
-        self.wrong = []
         self.room = threading.Condition()
         self.over = False
 
@@ -118,7 +117,6 @@ class Follower(BatchWorker):
         super().__init__(server, log)
         self.history = history
         self.sight = history.new_sight(start)
-        self.wrong = []
         self.call = None
 
     def work(self):

@@ -32,7 +32,7 @@ def request_of(value):
 
 class Worker(threading.Thread):
     """One producer or consumer. `status` is how its call ended: None while it goes on or if it was
-    whole, else the gRPC code."""
+    whole, else the gRPC code. `wrong` is what it saw that may never be."""
 
     def __init__(self, server):
         super().__init__(daemon=True)
@@ -42,16 +42,18 @@ class Worker(threading.Thread):
         self.stopping = threading.Event()
         self.status = None
         self.vanished = False
+        self.wrong = []
 
     def run(self):
         try:
             self.work()
         except grpc.RpcError as error:
             self.status = error.code()
-        except ValueError:
-            # The library's word for a call on a channel that was closed.
+        except Exception:  # pylint: disable=broad-except
+            # The library ends a call on a channel that was closed with a ValueError, or even as one
+            # that went well without an answer.
             if not self.vanished:
-                raise
+                self.wrong.append(f"{type(self).__name__}: {traceback.format_exc()}")
         finally:
             self.channel.close()
 
@@ -62,7 +64,6 @@ class Worker(threading.Thread):
         """Goes away in the middle of whatever it does."""
         self.vanished = True
         self.channel.close()
-
 
     def end(self):
         """Waits until it ends, as it does once it is told to stop or the server is gone. If that
@@ -157,7 +158,6 @@ class Consumer(Worker):
     def __init__(self, server, history, start=0):
         super().__init__(server)
         self.sight = history.new_sight(start)
-        self.wrong = []
         self.call = None
 
     def work(self):
@@ -225,7 +225,7 @@ class Load:
         yield from (consumer.sight.values for consumer in self.consumers)
 
     def wrong(self):
-        return [fault for consumer in self.consumers for fault in consumer.wrong]
+        return [fault for worker in self.workers() for fault in worker.wrong]
 
     def misheard(self):
         """Calls that ended as none may, unless the disk is gone: then a read that fails is told."""

@@ -199,6 +199,10 @@ impl Log {
         read: impl FnOnce(&Segment, Offset) -> Result<R, ReadError>,
     ) -> Result<R, ReadError> {
         let outcome = self.with_held_segment(offset, read);
+        if matches!(outcome, Err(ReadError::Io(_))) {
+            // A deletion moves the files away and then says so, both under this lock.
+            drop(self.checkpoint.lock());
+        }
         // Whatever went wrong with files that are gone, or fine with those still open.
         if self.is_gone() { Err(ReadError::Deleted) } else { outcome }
     }

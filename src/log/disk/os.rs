@@ -151,6 +151,12 @@ impl File for OsFile {
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         fail_point!("disk::read", fails);
+        let end = position.saturating_add(wide(buffer.len()));
+        if i64::try_from(end).is_err() {
+            // Behind the end of any file. The kernel would call it a mistake, and a harmed index
+            // may well name such a position.
+            return Ok(0);
+        }
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.file().read_at(rest, position.saturating_add(wide(filled))) {
@@ -220,5 +226,22 @@ impl Map for OsMap {
     fn sync(&self) -> io::Result<()> {
         fail_point!("disk::sync_map", fails);
         self.raw.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r9_nothing_is_read_where_no_file_can_have_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = OsDisk::new().create(&folder.path().join("file")).unwrap();
+        file.write_at(b"bytes", 0).unwrap();
+        let last = u64::try_from(i64::MAX).unwrap();
+        for position in [5, 1 << 40, last - 1, last, last + 1, u64::MAX] {
+            assert_eq!(file.read_at(&mut [0; 8], position).unwrap(), 0, "{position}");
+        }
+        assert_eq!(file.read_at(&mut [0; 8], 4).unwrap(), 1);
     }
 }
