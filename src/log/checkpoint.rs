@@ -251,8 +251,8 @@ impl CheckpointFile {
         Ok((Some(Self { sequence, is_doubtful: false }), checkpoint))
     }
 
-    /// Writes the next slot of the log in `directory` and makes it durable; fails, and does nothing,
-    /// after a sync that failed.
+    /// Writes the next slot of the log in `directory` and makes it durable. After a failed sync it
+    /// fails and does nothing.
     pub(crate) fn write(
         &mut self,
         disk: &dyn Disk,

@@ -19,6 +19,8 @@ from server import Site
 FAULT_EVERY_S = 10.0
 # The first minutes of a process fill its buffers.
 WARM_UP_PART = 0.4
+# In less a process still opens the files and fills the buffers that it keeps.
+FLAT_AFTER_S = 60
 GROWTH_KIB_MAX = 4096
 GROWTH_KIB_PER_HOUR = 1024
 MIB = 1 << 20
@@ -155,6 +157,8 @@ class Sample:
 
 def check_flat(samples, seconds):
     """Once it is warm, nothing grows."""
+    if seconds < FLAT_AFTER_S:
+        return "too short to see whether anything grows"
     warm = [sample for sample in samples if sample.at_s >= seconds * WARM_UP_PART]
     half = len(warm) // 2
     check(half > 0, "the soak was too short to tell anything")
