@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::path::Path;
 
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 
 use super::*;
 use crate::log::{DEFAULT_LOG, LogName, LogOverrides, Options, SimDisk};
@@ -49,6 +49,15 @@ fn open(guard: &Guard) -> Option<Session> {
     Some(guard.open(&caller, &permit))
 }
 
+/// Has another thread do something meanwhile.
+fn meanwhile<T: Send + 'static>(
+    guard: &Arc<Guard>,
+    work: impl FnOnce(&Guard) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let guard = Arc::clone(guard);
+    thread::spawn(move || work(&guard))
+}
+
 /// What a reload does.
 fn reload(guard: &Guard, rules: &str) {
     guard.replace_policy(policy(rules));
@@ -63,10 +72,7 @@ fn wait_for_cut(session: &Session) -> Cut {
 fn a_schedule_says_all_that_a_run_depends_on() {
     explore::assert_replays(|| {
         let guard = guard(ONE);
-        let opener = {
-            let guard = Arc::clone(&guard);
-            thread::spawn(move || drop(open(&guard)))
-        };
+        let opener = meanwhile(&guard, |guard| drop(open(guard)));
         reload(&guard, OTHER);
         opener.join().unwrap();
     });
@@ -79,12 +85,7 @@ fn a_stream_that_opens_while_its_right_goes_is_cut_once_the_reload_is_done() {
         "streams that open while another policy comes",
         || {
             let guard = guard(ONE);
-            let openers: Vec<_> = (0..2)
-                .map(|_| {
-                    let guard = Arc::clone(&guard);
-                    thread::spawn(move || open(&guard))
-                })
-                .collect();
+            let openers: Vec<_> = (0..2).map(|_| meanwhile(&guard, open)).collect();
             reload(&guard, OTHER);
             for session in openers.into_iter().filter_map(|opener| opener.join().unwrap()) {
                 // If nothing cuts it this waits for ever.
@@ -108,10 +109,7 @@ fn a_stream_that_waits_is_woken_by_the_reload_that_denies_it() {
                     assert_eq!(wait_for_cut(&session), cut, "the first reason stays");
                 })
             });
-            let stopping = {
-                let guard = Arc::clone(&guard);
-                thread::spawn(move || guard.stop())
-            };
+            let stopping = meanwhile(&guard, Guard::stop);
             reload(&guard, OTHER);
             for thread in waiting.into_iter().chain([stopping]) {
                 thread.join().unwrap();
@@ -127,14 +125,10 @@ fn a_call_is_decided_by_one_policy() {
         "calls that ask for two logs while the policy lets root have one or the other",
         || {
             let guard = guard(ONE);
-            let asking = {
-                let guard = Arc::clone(&guard);
-                thread::spawn(move || {
-                    let caller = caller(&guard);
-                    [DEFAULT_LOG, OTHER_LOG]
-                        .map(|log| guard.permit::<Consume>(&caller, log).is_ok())
-                })
-            };
+            let asking = meanwhile(&guard, |guard| {
+                let caller = caller(guard);
+                [DEFAULT_LOG, OTHER_LOG].map(|log| guard.permit::<Consume>(&caller, log).is_ok())
+            });
             for rules in [OTHER, ONE, OTHER] {
                 reload(&guard, rules);
             }
@@ -151,10 +145,7 @@ fn a_stream_that_is_allowed_goes_on() {
         "streams that stay allowed while policies come",
         || {
             let guard = guard(ONE);
-            let opener = {
-                let guard = Arc::clone(&guard);
-                thread::spawn(move || open(&guard).expect("each policy allows it"))
-            };
+            let opener = meanwhile(&guard, |guard| open(guard).expect("each policy allows it"));
             reload(&guard, &format!("{OTHER}\n{ONE}"));
             let session = opener.join().unwrap();
             reload(&guard, ONE);
@@ -171,10 +162,8 @@ fn a_stream_that_opens_while_the_server_stops_is_cut() {
         "streams that open while a server stops",
         || {
             let guard = guard(ONE);
-            let opener = {
-                let guard = Arc::clone(&guard);
-                thread::spawn(move || open(&guard).map(|session| wait_for_cut(&session)))
-            };
+            let opener =
+                meanwhile(&guard, |guard| open(guard).map(|session| wait_for_cut(&session)));
             guard.stop();
             let cut = opener.join().unwrap();
             assert!(cut.is_none_or(|cut| cut == Cut::Stopping));

@@ -57,8 +57,8 @@ def fill_again_and_again(ground, disk):
     check_history(server, history)
     server.kill()
     return (f"cases: {ground.cycles} times full and free, {history.acknowledged()} records"
-            f" acknowledged and {history.refused()} refused, appends back after {max(back):.1f} s at most"
-            " (R9 R11)")
+            f" acknowledged and {history.refused()} refused, appends back after {max(back):.1f} s"
+            " at most (R9 R11)")
 
 
 class Burden:

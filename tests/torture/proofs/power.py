@@ -44,8 +44,8 @@ def cut_again_and_again(ground, disk, kind):
     caught = lie(ground, disk)
     held, dropped = world.held()
     return (f"cases: {ground.cycles} power cuts under load on {kind}, {world.acknowledged()}"
-            f" appends acknowledged to 3 logs, {held} records held and {dropped} dropped by retention; a"
-            f" disk that lies was caught by {caught} (R1 R2 R3 R4 R5 R6 R7 R8)")
+            f" appends acknowledged to 3 logs, {held} records held and {dropped} dropped by"
+            f" retention; a disk that lies was caught by {caught} (R1 R2 R3 R4 R5 R6 R7 R8)")
 
 
 def cut(rng, site, server, world, disk):
