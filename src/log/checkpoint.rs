@@ -175,6 +175,10 @@ impl Checkpoint {
             segment_crc: fields.u32()?,
             capacity_bytes: fields.u64()?,
         };
+        // A log that starts behind its end, or a segment behind what it holds, was never written.
+        if start.max(mark.base) > mark.durable_end {
+            return None;
+        }
         let census = Census { segments: fields.u32()?, bases_crc: fields.u32()? };
         let (kind, _zero, from) = (fields.u32()?, fields.u32()?, Offset::new(fields.u64()?));
         let producers = ProducersAt::decode(kind, from, mark.durable_end);
@@ -353,6 +357,19 @@ mod tests {
         let crc = crc32c::crc32c(&bytes[COVERED]).to_le_bytes();
         bytes[8..12].copy_from_slice(&crc);
         assert!(matches!(Checkpoint::decode(&bytes), Some(Slot::Valid(1, old)) if old == without));
+    }
+
+    /// Taken at its word it made a log whose start offset was above its end.
+    #[test]
+    fn a_slot_that_contradicts_itself_is_none() {
+        let slot = |start, base, end| {
+            let (start, base) = (Offset::new(start), Offset::new(base));
+            let mark = Mark { base, ..checkpoint(end).mark };
+            Checkpoint::decode(&Checkpoint { start, mark, ..checkpoint(end) }.encode(1))
+        };
+        assert!(matches!(slot(7, 7, 7), Some(Slot::Valid(..))));
+        assert!(slot(8, 7, 7).is_none());
+        assert!(slot(7, 8, 7).is_none());
     }
 
     #[test]

@@ -22,9 +22,6 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{ArcSwapOption, Instant, Mutex};
 
-/// Places in the queues for logs that were deleted and still stand in them.
-const LEAVING: usize = 1024;
-
 /// Work for the flushers, and for the thread that does chores.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -86,7 +83,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// For the data directory `data` in which `logs` logs were found.
     pub(crate) fn new(disk: Arc<dyn Disk>, data: &Path, options: Options, logs: usize) -> Self {
-        let logs = options.logs_max.max(logs).saturating_add(LEAVING);
+        let logs = options.logs_max.max(logs).saturating_add(options.leaving_logs_max);
         // A log stands in the queue at most once each to be flushed, rolled and checkpointed; other
         // jobs take no place in its second half. So these never find it full.
         let jobs = logs.saturating_mul(6).saturating_add(64);

@@ -188,6 +188,8 @@ pub struct Options {
     pub busy_segments_max: usize,
     /// How many logs there may be. 10,000.
     pub logs_max: usize,
+    /// How many logs beyond those may have been deleted and still have work in the queues. 1,024.
+    pub leaving_logs_max: usize,
     /// How many producers a log may know. It forgets none, so beyond it a batch of a new one is
     /// refused. One takes from some hundred bytes to 17 KiB, in memory and on disk. 10,000.
     pub producers_max: usize,
@@ -215,6 +217,7 @@ impl Default for Options {
             open_segments_max: 256,
             busy_segments_max: busy_segments_max(),
             logs_max: 10_000,
+            leaving_logs_max: 1024,
             producers_max: 10_000,
             readers_per_log_max: 1000,
             strict: false,
@@ -236,6 +239,7 @@ impl fmt::Debug for Options {
             .field("open_segments_max", &self.open_segments_max)
             .field("busy_segments_max", &self.busy_segments_max)
             .field("logs_max", &self.logs_max)
+            .field("leaving_logs_max", &self.leaving_logs_max)
             .field("producers_max", &self.producers_max)
             .field("readers_per_log_max", &self.readers_per_log_max)
             .field("strict", &self.strict)

@@ -52,3 +52,17 @@ fn r6_an_offset_that_is_refused_lies_in_the_damage_it_is_refused_for() {
 fn r6_a_log_that_is_refused_is_left_as_it_is() {
     recovery::check(include_bytes!("../fuzz/found/recovery/refused-and-changed"));
 }
+
+/// A checkpoint with a right checksum and a start offset above its durable end was believed.
+#[test]
+fn r6_no_log_starts_behind_its_end() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/start-behind-its-end"));
+}
+
+/// Behind a damaged store that was not sealed stood one that had to go. The damage passed for that
+/// of a sealed segment, so appends went on in it, and its index had no room for the new records:
+/// acknowledged, they could not be read.
+#[test]
+fn r6_damage_in_what_appends_would_go_on_in_stops_them() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/damage-before-a-store-that-goes"));
+}

@@ -143,9 +143,10 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
         let sealed_at = survey.stores.last().and_then(|store| store.sealed_at);
         verdict.tail_damaged |= sealed_at != Some(survey.durable_end);
     }
+    // Appends go on in the last store that is kept, whatever is thrown away behind it.
     let in_tail = |n: usize| {
-        n + 1 == survey.stores.len()
-            && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())
+        let is_last = n + 1 == survey.stores.len() || verdict.last.is_some_and(|(k, _)| k == n);
+        is_last && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())
     };
     verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
     verdict
