@@ -66,3 +66,10 @@ fn r6_no_log_starts_behind_its_end() {
 fn r6_damage_in_what_appends_would_go_on_in_stops_them() {
     recovery::check(include_bytes!("../fuzz/found/recovery/damage-before-a-store-that-goes"));
 }
+
+/// A checkpoint with a right checksum named the last incarnation there is, and the next append
+/// counted beyond it.
+#[test]
+fn a_log_whose_incarnations_are_used_up_is_read_and_not_written() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/last-incarnation"));
+}

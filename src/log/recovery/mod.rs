@@ -90,7 +90,10 @@ pub(crate) fn open(
     let is_lost = producers::are_lost(&site, stored.as_ref(), checkpoint.as_ref())?;
     let census = Census::of(site.bases.iter().copied());
     let closed = checkpoint.filter(|held| {
-        held.clean && held.census == census && held.mark.durable_end >= producers_from
+        held.clean
+            && held.census == census
+            && held.mark.durable_end >= producers_from
+            && held.mark.incarnation < u64::MAX
     });
     let found = match closed {
         Some(checkpoint) => clean::open(&site, &checkpoint)?,

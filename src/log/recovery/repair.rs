@@ -149,6 +149,13 @@ fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
         is_last && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())
     };
     verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
+    // Nothing that is written now could be told from what a recovery cut before.
+    verdict.tail_damaged |= survey.incarnation == u64::MAX;
+    if verdict.tail_damaged && verdict.damage.is_empty() {
+        // Nobody knows what is gone, or whether anything is.
+        let n = survey.stores.len().saturating_sub(1);
+        verdict.damage.push((verdict.end, verdict.end, n));
+    }
     verdict
 }
 
