@@ -182,6 +182,7 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             8..=100_000,
         )?,
         busy_segments_max: default.busy_segments_max,
+        leaving_logs_max: default.leaving_logs_max,
         logs_max: typed.number("storage.logs_max", default.logs_max, 1..=100_000)?,
         producers_max: default.producers_max,
         readers_per_log_max: typed.number(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 CALLS = ("pwrite64,fdatasync,fsync,msync,rename,renameat,renameat2,ftruncate,fallocate,unlink,"
          "unlinkat,sendmsg,sendto,exit_group")
+# What strace writes behind a call that it failed.
+_INJECTED = b"(INJECTED)"
 # The longest string that strace writes out.
 _STRING_BYTES_MAX = 4 << 20
 
@@ -34,6 +36,23 @@ def is_available():
     return shutil.which("strace") is not None
 
 
+class Injection:
+    """Whether a call was failed by now, in a trace that is still being written."""
+
+    def __init__(self, output):
+        self.output, self.looked_at, self.is_seen = output, 0, False
+
+    def was_made(self):
+        if not self.is_seen and self.output.exists():
+            with open(self.output, "rb") as trace:
+                # Far enough back that a word which was cut is whole now.
+                trace.seek(max(self.looked_at - len(_INJECTED), 0))
+                text = trace.read()
+                self.looked_at = trace.tell()
+            self.is_seen = _INJECTED in text
+        return self.is_seen
+
+
 @dataclass
 class Event:
     """A system call. `result` is None if it did not return."""
@@ -47,6 +66,9 @@ class Event:
     returned_at: float = None
     result: int = None
     note: str = ""
+
+    def is_injected(self):
+        return _INJECTED.decode() in self.note
 
     def fd(self):
         """The number and the path or kind of the file that is the first argument."""
