@@ -10,6 +10,7 @@ use varve::acl::Policy;
 use varve::certs::{self, CaOrder, LeafOrder};
 use varve::log::Logs;
 use varve::server::{Server, ServerOptions, Transport};
+use varve::service::Rules;
 use varve::tls::Credentials;
 
 /// A folder that vanishes with its value, below the one that the command line names, and
@@ -76,7 +77,7 @@ impl Certificates {
         let transport = Transport::MutualTls(Arc::new(credentials.unwrap()));
         let policy = Policy::parse("p, root, *, *", Path::new("acl.csv")).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let mut options = ServerOptions::new(listen, transport, Arc::new(policy));
+        let mut options = ServerOptions::new(listen, transport, Rules::new(Arc::new(policy)));
         change(&mut options);
         Server::start(options, Arc::clone(logs)).unwrap()
     }

@@ -41,9 +41,13 @@ pub(super) struct Keys {
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) client_ca: Option<PathBuf>,
+    pub(super) crl: Option<PathBuf>,
+    pub(super) crl_required: bool,
+    pub(super) deny_list: Option<PathBuf>,
     pub(super) acl: Option<PathBuf>,
     pub(super) storage: Options,
     pub(super) limits: Limits,
+    pub(super) watch_every: Option<Duration>,
     pub(super) legacy_404: bool,
     pub(super) creates_logs: bool,
     pub(super) grpc_threads: usize,
@@ -82,12 +86,17 @@ impl Keys {
         let cert = typed.path("tls.cert", overrides.cert.as_deref())?;
         let key = typed.path("tls.key", overrides.key.as_deref())?;
         let client_ca = typed.path("tls.client_ca", overrides.client_ca.as_deref())?;
+        let crl = typed.path("tls.crl", None)?;
+        let crl_required = typed.switch("tls.crl_required", false)?;
+        let deny_list = typed.path("tls.deny_list", None)?;
         let acl = typed.path("acl.file", overrides.acl.as_deref())?;
         let defaults = log(&mut typed)?;
         let storage = storage(&mut typed, defaults)?;
         let creates_logs = typed.switch("storage.create_logs", false)?;
         let limits = limits(&mut typed)?;
         let storage = Options { producers_max: producers_max(&mut typed)?, ..storage };
+        let watch_every =
+            typed.duration_or_never("reload.watch_every", Duration::from_secs(1)..=DAY)?;
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
         let grpc_threads = typed.number("grpc.threads", default_poll_threads(), 1..=64)?;
         let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
@@ -104,9 +113,13 @@ impl Keys {
             cert,
             key,
             client_ca,
+            crl,
+            crl_required,
+            deny_list,
             acl,
             storage,
             limits,
+            watch_every,
             legacy_404,
             creates_logs,
             grpc_threads,

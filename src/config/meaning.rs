@@ -3,13 +3,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::ConfigError;
 use super::keys::{Keys, Overrides};
 use super::typed::{Effective, Origin, Typed};
 use crate::log::Options;
 use crate::service::Limits;
-use crate::tls::Subject;
+use crate::tls::{RevocationFiles, Subject};
 
 /// Read if it exists and no other file is named.
 const DEFAULT_FILE: &str = "/etc/varve/varve.toml";
@@ -35,6 +36,8 @@ pub struct Config {
     pub storage: Options,
     /// How much may go on at once.
     pub limits: Limits,
+    /// How often it is looked whether a file that a reload reads was replaced; `None` is never.
+    pub watch_every: Option<Duration>,
     /// Whether a read beyond the end answers the numeric status 404 instead of `OUT_OF_RANGE`.
     pub legacy_404: bool,
     /// Whether a batch for a log that is not there makes it.
@@ -66,6 +69,31 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The roots that clients' certificates must come from.
     pub client_ca: PathBuf,
+    /// What the clients' CAs have revoked.
+    pub crl: Option<PathBuf>,
+    /// What this server takes for revoked.
+    pub deny_list: Option<PathBuf>,
+    /// Whether a client is refused if its CA has no fresh revocation list.
+    pub crl_required: bool,
+}
+
+impl TlsFiles {
+    /// All files that are named.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let needed = [&self.cert, &self.key, &self.client_ca];
+        needed.into_iter().chain(&self.crl).chain(&self.deny_list).map(PathBuf::as_path)
+    }
+
+    /// Where revocations are read from.
+    #[must_use]
+    pub fn revocations(&self) -> RevocationFiles<'_> {
+        RevocationFiles {
+            lists: self.crl.as_deref(),
+            deny_list: self.deny_list.as_deref(),
+            authorities: &self.client_ca,
+            requires_fresh_lists: self.crl_required,
+        }
+    }
 }
 
 impl Config {
@@ -119,11 +147,24 @@ impl Config {
             acl,
             storage: keys.storage,
             limits: keys.limits,
+            watch_every: keys.watch_every,
             legacy_404: keys.legacy_404,
             creates_logs: keys.creates_logs,
             grpc_threads: keys.grpc_threads,
             effective: keys.effective,
         })
+    }
+}
+
+impl Config {
+    /// The files that a reload reads.
+    #[must_use]
+    pub fn reloaded_files(&self) -> Vec<PathBuf> {
+        let tls = match &self.security {
+            Security::MutualTls(files) => files.paths().map(Path::to_owned).collect(),
+            Security::Plaintext { .. } => Vec::new(),
+        };
+        self.file.iter().cloned().chain(tls).chain([self.acl.clone()]).collect()
     }
 }
 
@@ -146,8 +187,13 @@ fn security(keys: &Keys) -> Result<Security, ConfigError> {
     if !keys.plaintext {
         return tls_files(keys).map(Security::MutualTls);
     }
-    let files =
-        [("tls.cert", &keys.cert), ("tls.key", &keys.key), ("tls.client_ca", &keys.client_ca)];
+    let files = [
+        ("tls.cert", &keys.cert),
+        ("tls.key", &keys.key),
+        ("tls.client_ca", &keys.client_ca),
+        ("tls.crl", &keys.crl),
+        ("tls.deny_list", &keys.deny_list),
+    ];
     if let Some((key, _)) = files.iter().find(|(_, path)| path.is_some()) {
         return Err(ConfigError::PlaintextWithTls { key });
     }
@@ -170,5 +216,8 @@ fn tls_files(keys: &Keys) -> Result<TlsFiles, ConfigError> {
             "--client-ca",
             "tls.client_ca",
         )?,
+        crl: keys.crl.clone(),
+        deny_list: keys.deny_list.clone(),
+        crl_required: keys.crl_required,
     })
 }

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acl::Policy;
-use crate::service::Limits;
+use crate::service::{Limits, Rules};
 use crate::tls::{Credentials, Subject};
 
 /// What a server is started with.
@@ -16,8 +15,8 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// How clients connect.
     pub transport: Transport,
-    /// Who may do what.
-    pub policy: Arc<Policy>,
+    /// Who may do what, and whose certificate counts no more.
+    pub rules: Rules,
     /// How much may go on at once.
     pub limits: Limits,
     /// Whether a read outside the log answers the numeric status 404 instead of `OUT_OF_RANGE`.
@@ -63,11 +62,11 @@ pub(crate) fn default_poll_threads() -> usize {
 impl ServerOptions {
     /// The defaults of everything that has one.
     #[must_use]
-    pub fn new(listen: SocketAddr, transport: Transport, policy: Arc<Policy>) -> Self {
+    pub fn new(listen: SocketAddr, transport: Transport, rules: Rules) -> Self {
         Self {
             listen,
             transport,
-            policy,
+            rules,
             limits: Limits::default(),
             legacy_404: false,
             creates_logs: false,

@@ -1,4 +1,4 @@
-//! The thread that asks every open stream again: on a new policy at once, else twice a second.
+//! The thread that asks every open stream again: on new rules at once, else twice a second.
 
 use std::io;
 use std::sync::Arc;

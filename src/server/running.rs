@@ -16,7 +16,6 @@ use super::error::StartError;
 use super::hearing::{Accepted, Hearing};
 use super::options::{ServerOptions, Transport};
 use super::review::Review;
-use crate::acl::Policy;
 use crate::log::Logs;
 use crate::service::backend::Backend;
 use crate::service::checker::Checker;
@@ -24,7 +23,7 @@ use crate::service::guard::Guard;
 use crate::service::identity::Authentication;
 use crate::service::status::Statuses;
 use crate::service::wait::wait_until;
-use crate::service::{admin, health, log_v1, readers_v1, reflection, varve_v1};
+use crate::service::{Limits, Rules, admin, health, log_v1, readers_v1, reflection, varve_v1};
 use crate::tls::Credentials;
 
 /// Calls that may wait for their handler on each poll thread. Few, because a stop takes them back
@@ -89,7 +88,7 @@ impl Server {
         let environment =
             Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
         let delivery = Delivery::start(Arc::clone(&logs), &environment);
-        let guard = Arc::new(Guard::new(logs, Arc::clone(&options.policy), authentication));
+        let guard = Arc::new(Guard::new(logs, options.rules.clone(), authentication));
         let statuses = Statuses { legacy_404: options.legacy_404 };
         let backend = Arc::new(Backend::start(
             Arc::clone(&guard),
@@ -138,11 +137,16 @@ impl Server {
         Ok(())
     }
 
-    /// Puts another policy in force: for calls that begin now, and within a second for open
-    /// streams.
-    pub fn replace_policy(&self, policy: Arc<Policy>) {
-        self.backend.guard.replace_policy(policy);
+    /// Puts other rules in force: for calls that begin now, and at once for open streams.
+    pub fn replace_rules(&self, rules: Rules) {
+        self.backend.guard.replace_rules(rules);
         self.review.now();
+    }
+
+    /// Puts other limits in force for what begins now; what is open beyond them may end in its own
+    /// time. `queued_reads_max` and `message_bytes_max` stay as they were at the start.
+    pub fn replace_limits(&self, limits: Limits) {
+        self.backend.replace_limits(limits);
     }
 
     /// Gives connections that begin now other certificates; those that exist keep theirs until they

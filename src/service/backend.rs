@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -70,8 +71,14 @@ impl Backend {
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// Those in force now. To be held for a short time only.
+    pub(crate) fn limits(&self) -> impl Deref<Target = Arc<Limits>> {
         self.occupancy.limits()
+    }
+
+    pub(crate) fn replace_limits(&self, limits: Limits) {
+        self.rates.replace(&limits);
+        self.occupancy.replace_limits(limits);
     }
 
     /// Takes a slot for a stream that `caller` opens with the call `ctx`.

@@ -10,32 +10,33 @@ use std::sync::Arc;
 use super::identity::Identity;
 use super::methods::Need;
 use super::refusal::Refusal;
+use super::rules::Rules;
 use crate::acl::Policy;
-use crate::tls::{Moment, Subject};
+use crate::tls::Subject;
 
 thread_local! {
     static ADMITTED: RefCell<Option<Caller>> = const { RefCell::new(None) };
 }
 
-/// Who calls, for which kind of method, under which generation of the policy.
+/// Who calls, for which kind of method, under which generation of the rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     identity: Identity,
     need: Need,
-    policy: Arc<Policy>,
+    rules: Arc<Rules>,
 }
 
 impl Caller {
-    pub(crate) fn new(identity: Identity, need: Need, policy: Arc<Policy>) -> Self {
-        Self { identity, need, policy }
+    pub(crate) fn new(identity: Identity, need: Need, rules: Arc<Rules>) -> Self {
+        Self { identity, need, rules }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     pub(crate) fn subject(&self) -> &Subject {
         &self.identity.subject
-    }
-
-    pub(crate) fn not_after(&self) -> Option<Moment> {
-        self.identity.not_after
     }
 
     /// What the method table says that this call needs.
@@ -45,7 +46,7 @@ impl Caller {
 
     /// The generation that every decision about this call uses.
     pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+        &self.rules.policy
     }
 
     /// Leaves the caller, or nobody, for the handler that runs next on this thread.
@@ -68,8 +69,9 @@ mod tests {
     #[test]
     fn a_caller_is_taken_once_and_on_its_own_thread() {
         let policy = Arc::new(Policy::parse("", Path::new("acl.csv")).unwrap());
-        let identity = Identity { subject: Subject::new("root").unwrap(), not_after: None };
-        Caller::leave(Some(Caller::new(identity, Need::Identity, policy)));
+        let identity = Identity::everyone(Subject::new("root").unwrap());
+        let rules = Arc::new(Rules::new(policy));
+        Caller::leave(Some(Caller::new(identity, Need::Identity, rules)));
         assert!(std::thread::spawn(|| Caller::take().is_err()).join().unwrap());
         assert_eq!(Caller::take().unwrap().subject().as_str(), "root");
         assert!(matches!(Caller::take(), Err(Refusal::NotAdmitted)));

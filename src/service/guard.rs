@@ -19,8 +19,9 @@ use super::caller::Caller;
 use super::identity::{Authentication, Unidentified};
 use super::methods::{self, Need};
 use super::refusal::{Denied, Refusal, brief};
+use super::rules::Rules;
 use super::session::{Session, Sessions};
-use crate::acl::{Action, Policy};
+use crate::acl::Action;
 use crate::log::{
     Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
     ReadError,
@@ -32,7 +33,7 @@ use crate::tls::Moment;
 #[derive(Debug)]
 pub(crate) struct Guard {
     logs: Arc<Logs>,
-    policy: ArcSwap<Policy>,
+    rules: ArcSwap<Rules>,
     authentication: Authentication,
     sessions: Arc<Sessions>,
 }
@@ -83,12 +84,9 @@ pub(crate) struct Permit<A> {
 }
 
 impl Guard {
-    pub(crate) fn new(
-        logs: Arc<Logs>,
-        policy: Arc<Policy>,
-        authentication: Authentication,
-    ) -> Self {
-        Self { logs, policy: ArcSwap::new(policy), authentication, sessions: Arc::default() }
+    pub(crate) fn new(logs: Arc<Logs>, rules: Rules, authentication: Authentication) -> Self {
+        let rules = ArcSwap::new(Arc::new(rules));
+        Self { logs, rules, authentication, sessions: Arc::default() }
     }
 
     /// The first step of every call: who it is, and that the method is one that somebody mapped.
@@ -97,12 +95,13 @@ impl Guard {
             return Err(Unadmitted::Stopping);
         }
         let connection = ctx.auth_context();
+        let rules = self.rules.load_full();
         let identity = self
             .authentication
-            .identify(connection.as_ref(), Moment::now())
+            .identify(connection.as_ref(), &rules, Moment::now())
             .map_err(Unadmitted::Nobody)?;
         let need = methods::need(ctx.method()).ok_or(Unadmitted::Unmapped)?;
-        Ok(Caller::new(identity, need, self.policy.load_full()))
+        Ok(Caller::new(identity, need, rules))
     }
 
     /// The second step: whether `caller` may do `A` to the log called `name`.
@@ -133,20 +132,20 @@ impl Guard {
 
     fn enter(&self, caller: &Caller, access: Option<(Action, String)>) -> Session {
         let session = self.sessions.open(caller, access);
-        // Asked after the entry: another policy that came since the caller was admitted may have
-        // been reviewed already.
-        session.judge(&self.policy.load(), Moment::now());
+        // Asked after the entry: other rules that came since the caller was admitted may have been
+        // reviewed already.
+        session.judge(&self.rules.load(), Moment::now());
         session
     }
 
-    /// Puts another policy in force for every later decision.
-    pub(crate) fn replace_policy(&self, policy: Arc<Policy>) {
-        self.policy.store(policy);
+    /// Puts other rules in force for every later decision.
+    pub(crate) fn replace_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
     }
 
     /// Asks every open stream again and cuts those that may not go on.
     pub(crate) fn review(&self) {
-        self.sessions.review(&self.policy.load(), Moment::now());
+        self.sessions.review(&self.rules.load(), Moment::now());
     }
 
     /// Cuts every open stream and admits nobody any more.
@@ -254,6 +253,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::acl::Policy;
     use crate::log::{Options, OsDisk};
     use crate::service::identity::Identity;
     use crate::tls::Subject;
@@ -268,18 +268,18 @@ mod tests {
             let data = tempfile::tempdir().unwrap();
             let logs =
                 Logs::open(data.path(), Arc::new(OsDisk::new()), Options::default()).unwrap();
-            let guard = Guard::new(logs, policy(""), Authentication::Certificate);
+            let guard = Guard::new(logs, rules(""), Authentication::Certificate);
             Self { guard, _data: data }
         }
 
-        fn ask<A: Act>(&self, need: Need, rules: &str, log: &str) -> Result<Permit<A>, Refusal> {
-            let identity = Identity { subject: Subject::new("root").unwrap(), not_after: None };
-            self.guard.permit(&Caller::new(identity, need, policy(rules)), log)
+        fn ask<A: Act>(&self, need: Need, policy: &str, log: &str) -> Result<Permit<A>, Refusal> {
+            let identity = Identity::everyone(Subject::new("root").unwrap());
+            self.guard.permit(&Caller::new(identity, need, Arc::new(rules(policy))), log)
         }
     }
 
-    fn policy(text: &str) -> Arc<Policy> {
-        Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())
+    fn rules(text: &str) -> Rules {
+        Rules::new(Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap()))
     }
 
     const PRODUCE: Need = Need::Permission(Action::Produce);

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use grpcio::{AuthContext, RpcStatus, RpcStatusCode};
 use lru::LruCache;
@@ -13,8 +14,10 @@ use openssl::error::ErrorStack;
 use openssl::x509::X509;
 use thiserror::Error;
 
+use super::rules::Rules;
 use crate::tls::identity::subject_of;
-use crate::tls::{IdentityError, Moment, Subject};
+use crate::tls::revocation::Holder;
+use crate::tls::{IdentityError, Moment, Revoked, Subject};
 
 /// How many certificates a poll thread remembers.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("a positive number");
@@ -27,6 +30,16 @@ pub(crate) struct Identity {
     pub(crate) subject: Subject,
     /// Until when the certificate holds; `None` without one.
     pub(crate) not_after: Option<Moment>,
+    /// What the certificate can be revoked by, and those above it that the client sent. A client
+    /// whose session was resumed sent none; there is no such one after a reload.
+    pub(crate) chain: Arc<[Holder]>,
+}
+
+impl Identity {
+    /// `subject` without a certificate.
+    pub(crate) fn everyone(subject: Subject) -> Self {
+        Self { subject, not_after: None, chain: Arc::default() }
+    }
 }
 
 /// How callers are told apart.
@@ -49,6 +62,8 @@ pub(crate) enum Unidentified {
     Unreadable(#[from] ErrorStack),
     #[error("the client's certificate has expired")]
     Expired,
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     #[error("the client's certificate names no usable subject: {0}")]
     NoSubject(#[from] IdentityError),
 }
@@ -59,7 +74,8 @@ impl From<&Unidentified> for RpcStatus {
             Unidentified::Plaintext
             | Unidentified::NoCertificate
             | Unidentified::Unreadable(_)
-            | Unidentified::Expired => RpcStatusCode::UNAUTHENTICATED,
+            | Unidentified::Expired
+            | Unidentified::Revoked(_) => RpcStatusCode::UNAUTHENTICATED,
             // The client is who the CA says, and that is nobody to us.
             Unidentified::NoSubject(_) => RpcStatusCode::PERMISSION_DENIED,
         };
@@ -76,66 +92,98 @@ impl Authentication {
         }
     }
 
-    /// Says who is behind `connection` at the time `now`. Anything unclear is nobody.
+    /// Says who is behind `connection` by `rules` at the time `now`. Anything unclear is nobody.
     pub(crate) fn identify(
         &self,
         connection: Option<&AuthContext>,
+        rules: &Rules,
         now: Moment,
     ) -> Result<Identity, Unidentified> {
         match self {
-            Self::Everyone(subject) => Ok(Identity { subject: subject.clone(), not_after: None }),
+            Self::Everyone(subject) => Ok(Identity::everyone(subject.clone())),
             Self::Certificate => {
                 let connection = connection.ok_or(Unidentified::Plaintext)?;
-                let identity = identity_of(certificate(connection)?)?;
-                match identity.not_after {
-                    Some(end) if now > end => Err(Unidentified::Expired),
-                    _ => Ok(identity),
+                let identity = identity_of(shown(connection)?)?;
+                if identity.not_after.is_some_and(|end| now > end) {
+                    return Err(Unidentified::Expired);
                 }
+                rules.revocations.check(&identity.chain, now)?;
+                Ok(identity)
             }
         }
     }
 }
 
-/// The client's certificate in PEM, if this is a TLS connection and it sent exactly one.
-fn certificate(connection: &AuthContext) -> Result<&[u8], Unidentified> {
+/// What a client showed, in PEM.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    certificate: &'a [u8],
+    /// Those between it and its root; may be empty.
+    above: &'a [u8],
+}
+
+/// The client's certificate, if this is a TLS connection and it sent exactly one.
+fn shown(connection: &AuthContext) -> Result<Shown<'_>, Unidentified> {
     let mut is_tls = false;
     let mut certificate = None;
+    let mut above = &b""[..];
     for property in connection {
         match property.name() {
             "transport_security_type" => is_tls = property.value() == b"ssl",
             "x509_pem_cert" if certificate.is_some() => return Err(Unidentified::NoCertificate),
             "x509_pem_cert" => certificate = Some(property.value()),
+            "x509_pem_cert_chain" => above = property.value(),
             _ => {}
         }
     }
     if !is_tls {
         return Err(Unidentified::Plaintext);
     }
-    certificate.ok_or(Unidentified::NoCertificate)
+    let certificate = certificate.ok_or(Unidentified::NoCertificate)?;
+    Ok(Shown { certificate, above })
 }
 
-fn identity_of(pem: &[u8]) -> Result<Identity, Unidentified> {
+/// A certificate that was read, and what stood above it then.
+struct Known {
+    above: Vec<u8>,
+    identity: Identity,
+}
+
+fn identity_of(shown: Shown<'_>) -> Result<Identity, Unidentified> {
     thread_local! {
-        static READ: RefCell<LruCache<Vec<u8>, Identity>> = RefCell::new(LruCache::new(REMEMBERED));
+        static READ: RefCell<LruCache<Vec<u8>, Known>> = RefCell::new(LruCache::new(REMEMBERED));
     }
     READ.with_borrow_mut(|read| {
-        if let Some(identity) = read.get(pem) {
-            return Ok(identity.clone());
+        if let Some(known) = read.get(shown.certificate)
+            && known.above == shown.above
+        {
+            return Ok(known.identity.clone());
         }
-        let identity = read_certificate(pem)?;
-        read.put(pem.to_owned(), identity.clone());
+        let identity = read_certificates(shown)?;
+        let known = Known { above: shown.above.to_owned(), identity: identity.clone() };
+        read.put(shown.certificate.to_owned(), known);
         Ok(identity)
     })
 }
 
-fn read_certificate(pem: &[u8]) -> Result<Identity, Unidentified> {
-    let certificate = X509::from_pem(pem)?;
+fn read_certificates(shown: Shown<'_>) -> Result<Identity, Unidentified> {
+    let certificate = X509::from_pem(shown.certificate)?;
+    let mut chain = vec![Holder::of(&certificate)?];
+    for above in X509::stack_from_pem(shown.above)? {
+        // The core counts the client's own among those of its chain.
+        let holder = Holder::of(&above)?;
+        if !chain.contains(&holder) {
+            chain.push(holder);
+        }
+    }
     let not_after = Some(Moment::from_asn1(certificate.not_after())?);
-    Ok(Identity { subject: subject_of(&certificate)?, not_after })
+    Ok(Identity { subject: subject_of(&certificate)?, not_after, chain: chain.into() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use openssl::asn1::Asn1Time;
     use openssl::hash::MessageDigest;
     use openssl::pkey::PKey;
@@ -143,6 +191,7 @@ mod tests {
     use openssl::x509::X509Name;
 
     use super::*;
+    use crate::acl::Policy;
 
     const END_S: i64 = 1_800_000_000;
 
@@ -162,11 +211,27 @@ mod tests {
         builder.build().to_pem().unwrap()
     }
 
+    fn alone(certificate: &[u8]) -> Shown<'_> {
+        Shown { certificate, above: b"" }
+    }
+
+    #[test]
+    fn a_certificate_is_remembered_with_what_stood_above_it() {
+        let [client, one, two] = ["client", "one", "two"].map(|name| pem(&[name]));
+        let chain =
+            |above: &[u8]| identity_of(Shown { certificate: &client, above }).unwrap().chain;
+        assert_eq!(chain(b"").len(), 1);
+        let (with_one, with_two) = (chain(&one), chain(&two));
+        assert_eq!((with_one.len(), with_two.len()), (2, 2));
+        assert_ne!(with_one[1], with_two[1]);
+        assert_eq!(chain(&[client.clone(), one].concat()), with_one);
+    }
+
     #[test]
     fn a_certificate_gives_its_subject_and_its_end() {
         let certificate = pem(&["root"]);
         for _ in ["read", "remembered"] {
-            let identity = identity_of(&certificate).unwrap();
+            let identity = identity_of(alone(&certificate)).unwrap();
             assert_eq!(identity.subject.as_str(), "root");
             assert_eq!(identity.not_after, Some(Moment::from_unix_s(END_S)));
         }
@@ -177,7 +242,7 @@ mod tests {
         for names in [&[][..], &["a", "b"]] {
             let certificate = pem(names);
             for _ in ["read", "not remembered"] {
-                let why = identity_of(&certificate).unwrap_err();
+                let why = identity_of(alone(&certificate)).unwrap_err();
                 assert!(matches!(why, Unidentified::NoSubject(_)), "{why}");
                 assert_eq!(RpcStatus::from(&why).code(), RpcStatusCode::PERMISSION_DENIED);
             }
@@ -186,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_nobody() {
-        let why = identity_of(b"no certificate").unwrap_err();
+        let why = identity_of(alone(b"no certificate")).unwrap_err();
         assert!(matches!(why, Unidentified::Unreadable(_)), "{why}");
         assert_eq!(RpcStatus::from(&why).code(), RpcStatusCode::UNAUTHENTICATED);
     }
@@ -201,10 +266,12 @@ mod tests {
     #[test]
     fn without_a_connection_to_look_at_only_everyone_is_somebody() {
         let now = Moment::from_unix_s(0);
-        let why = Authentication::Certificate.identify(None, now).unwrap_err();
+        let policy = Policy::parse("", Path::new("acl.csv")).unwrap();
+        let rules = Rules::new(Arc::new(policy));
+        let why = Authentication::Certificate.identify(None, &rules, now).unwrap_err();
         assert!(matches!(why, Unidentified::Plaintext), "{why}");
         let everyone = Authentication::Everyone(Subject::new("anonymous").unwrap());
-        let identity = everyone.identify(None, now).unwrap();
+        let identity = everyone.identify(None, &rules, now).unwrap();
         assert_eq!((identity.subject.as_str(), identity.not_after), ("anonymous", None));
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::refusal::{BadRequest, Limited, OverLimit};
@@ -80,7 +82,7 @@ fn wide(bytes: usize) -> u64 {
 /// What goes on. All calls may run concurrently.
 #[derive(Debug)]
 pub(crate) struct Occupancy {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     taken: Mutex<Taken>,
 }
 
@@ -111,11 +113,17 @@ pub(crate) struct StreamSlot {
 
 impl Occupancy {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, taken: Mutex::default() }
+        Self { limits: ArcSwap::from_pointee(limits), taken: Mutex::default() }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// Those in force now. To be held for a short time only.
+    pub(crate) fn limits(&self) -> impl Deref<Target = Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// Holds for slots that are taken from now on.
+    pub(crate) fn replace_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Whether nothing goes on. What was answered last may still be on its way to the client.
@@ -127,7 +135,7 @@ impl Occupancy {
     /// Takes a slot for a unary call of `subject`.
     pub(crate) fn call(self: &Arc<Self>, subject: &Subject) -> Result<CallSlot, OverLimit> {
         let taken = &mut *self.taken.lock();
-        let limits = &self.limits;
+        let limits = self.limits.load();
         let of_subject = held(&taken.calls_of_subject, subject);
         room(Limited::CallsPerSubject, limits.calls_per_subject_max, of_subject)?;
         room(Limited::Calls, limits.calls_max, taken.calls)?;
@@ -143,7 +151,7 @@ impl Occupancy {
         connection: String,
     ) -> Result<StreamSlot, OverLimit> {
         let taken = &mut *self.taken.lock();
-        let limits = &self.limits;
+        let limits = self.limits.load();
         let of_connection = held(&taken.streams_of_connection, &connection);
         let of_subject = held(&taken.streams_of_subject, subject);
         room(Limited::StreamsPerConnection, limits.streams_per_connection_max, of_connection)?;
@@ -246,6 +254,19 @@ mod tests {
         assert_eq!(limited(&b, "4"), Limited::Streams);
         drop(third);
         assert!(open(&b, "4").is_ok());
+    }
+
+    #[test]
+    fn other_limits_hold_for_what_comes_and_end_nothing() {
+        let occupancy = occupancy(Limits { calls_max: 2, ..Limits::default() });
+        let mut slots =
+            vec![occupancy.call(&name("a")).unwrap(), occupancy.call(&name("b")).unwrap()];
+        occupancy.replace_limits(Limits { calls_max: 1, ..Limits::default() });
+        slots.pop();
+        let over = occupancy.call(&name("a")).unwrap_err();
+        assert_eq!(over, OverLimit { limited: Limited::Calls, limit: 1, actual: 2 });
+        slots.pop();
+        assert!(occupancy.call(&name("a")).is_ok());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! of the guard.
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
-//! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
+//! `status` (what clients are told), `methods`, `identity`, `rules`, `caller`, `session`, `guard`,
+//! `checker` (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
 //! `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services share),
 //! `ending`, `producing` and `consuming` (what interfaces have in common), then the services
 //! `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no
@@ -44,6 +44,7 @@ mod reads;
 mod records;
 pub(crate) mod reflection;
 mod refusal;
+mod rules;
 mod session;
 pub(crate) mod status;
 pub(crate) mod varve_v1;
@@ -51,3 +52,4 @@ pub(crate) mod wait;
 pub(crate) mod wire;
 
 pub use limits::Limits;
+pub use rules::Rules;

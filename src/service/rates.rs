@@ -3,8 +3,10 @@
 //! Only those who appended of late are remembered: a full bucket is like none.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Rate};
@@ -18,7 +20,7 @@ const REMEMBERED_MIN: usize = 64;
 /// The paces of all subjects. All calls may run concurrently.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    flows: [Flow; 2],
+    flows: ArcSwap<[Flow; 2]>,
     remembered: Mutex<Remembered>,
 }
 
@@ -47,14 +49,15 @@ struct Taking<'a> {
 
 impl Rates {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let flow = |paced, per_second| Flow { paced, rate: Rate::new(per_second) };
         Self {
-            flows: [
-                flow(Paced::AppendBytes, limits.append_bytes_per_subject_per_s),
-                flow(Paced::Appends, limits.appends_per_subject_per_s),
-            ],
+            flows: ArcSwap::from_pointee(flows(limits)),
             remembered: Mutex::new(Remembered { buckets: HashMap::new(), look_at: REMEMBERED_MIN }),
         }
+    }
+
+    /// Paces by other limits from now on. What a subject owes it pays at the new rate.
+    pub(crate) fn replace(&self, limits: &Limits) {
+        self.flows.store(Arc::new(flows(limits)));
     }
 
     /// Lets `subject` append a batch of `bytes` now, or says when it may; then nothing is taken.
@@ -72,13 +75,14 @@ impl Rates {
     }
 
     fn is_unlimited(&self) -> bool {
-        self.flows.iter().all(|flow| flow.rate.is_none())
+        self.flows.load().iter().all(|flow| flow.rate.is_none())
     }
 
     fn take_at(&self, subject: &Subject, bytes: usize, now: Instant) -> Result<(), OverRate> {
+        let flows = self.flows.load();
         let remembered = &mut *self.remembered.lock();
-        let buckets = remembered.of(subject, &self.flows, now);
-        let longest = takings(&self.flows, buckets, bytes).max_by_key(|taking| taking.wait(now));
+        let buckets = remembered.of(subject, &flows, now);
+        let longest = takings(&flows, buckets, bytes).max_by_key(|taking| taking.wait(now));
         if let Some(taking) = longest.filter(|taking| !taking.wait(now).is_zero()) {
             let missing = taking.bucket.missing(taking.rate, now);
             return Err(OverRate {
@@ -88,18 +92,27 @@ impl Rates {
                 wait: taking.wait(now),
             });
         }
-        takings(&self.flows, buckets, bytes).for_each(|taking| taking.take(now));
+        takings(&flows, buckets, bytes).for_each(|taking| taking.take(now));
         Ok(())
     }
 
     fn reserve_at(&self, subject: &Subject, bytes: usize, now: Instant) -> Duration {
+        let flows = self.flows.load();
         let remembered = &mut *self.remembered.lock();
-        let buckets = remembered.of(subject, &self.flows, now);
-        let waits = takings(&self.flows, buckets, bytes).map(|taking| taking.wait(now));
+        let buckets = remembered.of(subject, &flows, now);
+        let waits = takings(&flows, buckets, bytes).map(|taking| taking.wait(now));
         let wait = waits.max().unwrap_or_default();
-        takings(&self.flows, buckets, bytes).for_each(|taking| taking.take(now));
+        takings(&flows, buckets, bytes).for_each(|taking| taking.take(now));
         wait
     }
+}
+
+fn flows(limits: &Limits) -> [Flow; 2] {
+    let flow = |paced, per_second| Flow { paced, rate: Rate::new(per_second) };
+    [
+        flow(Paced::AppendBytes, limits.append_bytes_per_subject_per_s),
+        flow(Paced::Appends, limits.appends_per_subject_per_s),
+    ]
 }
 
 fn takings<'a>(
@@ -188,6 +201,19 @@ mod tests {
         let (rates, a, now) = (rates(1, 1), name("a"), Instant::now());
         assert_eq!(rates.take_at(&a, 9, now), Ok(()));
         assert_eq!(rates.take_at(&a, 1, now).unwrap_err().wait, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn another_rate_holds_from_now_on() {
+        let (rates, a, now) = (rates(100, 0), name("a"), Instant::now());
+        assert_eq!(rates.take_at(&a, 100, now), Ok(()));
+        assert_eq!(rates.take_at(&a, 100, now).unwrap_err().wait, Duration::from_secs(1));
+        rates.replace(&Limits { append_bytes_per_subject_per_s: 1000, ..Limits::default() });
+        // A second's worth is now more, and what was taken of it is not forgotten.
+        assert_eq!(rates.take_at(&a, 900, now), Ok(()));
+        assert_eq!(rates.take_at(&a, 100, now).unwrap_err().limit, 1000);
+        rates.replace(&Limits::default());
+        assert_eq!(rates.take(&a, usize::MAX), Ok(()));
     }
 
     #[test]

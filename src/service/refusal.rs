@@ -12,7 +12,7 @@ use crate::log::{
     AckError, AppendError, Bounds, DeleteError, IoError, LOG_NAME_BYTES_MAX, LogId, NameError,
     Offset, ReadError, ReaderError, SettingError, Stopped, TrimError,
 };
-use crate::tls::Subject;
+use crate::tls::{Revoked, Subject};
 
 /// Every reason for which a call fails once its caller is known.
 #[derive(Debug, Error)]
@@ -63,6 +63,9 @@ pub(crate) enum Refusal {
     /// The client's certificate ran out while its stream was open.
     #[error("the client's certificate has expired")]
     CertificateExpired,
+    /// It was revoked while its stream was open.
+    #[error(transparent)]
+    CertificateRevoked(#[from] Revoked),
     /// A handler without a caller, or one that asks for another action than the method table says:
     /// a fault of ours, answered with a refusal.
     #[error("the call was not admitted")]

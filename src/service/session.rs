@@ -1,6 +1,6 @@
 //! Open streams, as the guard sees them: who does what to which log, and whether that may go on.
 //!
-//! A stream is asked again whenever the policy changes and at least once a second; what may not go
+//! A stream is asked again whenever the rules change and at least once a second; what may not go
 //! on is cut, which wakes its thread wherever that waits.
 
 use std::sync::{Arc, OnceLock};
@@ -9,17 +9,20 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 
 use super::caller::Caller;
+use super::identity::Identity;
 use super::refusal::{Denied, Refusal};
-use crate::acl::{Action, Policy};
+use super::rules::Rules;
+use crate::acl::Action;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::tls::{Moment, Subject};
+use crate::tls::{Moment, Revoked};
 
 /// Why a stream must end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     Denied(Denied),
     CertificateExpired,
+    CertificateRevoked(Revoked),
     Stopping,
 }
 
@@ -28,6 +31,7 @@ impl From<Cut> for Refusal {
         match cut {
             Cut::Denied(denied) => denied.into(),
             Cut::CertificateExpired => Self::CertificateExpired,
+            Cut::CertificateRevoked(why) => Self::CertificateRevoked(why),
             Cut::Stopping => Self::Stopping,
         }
     }
@@ -51,10 +55,9 @@ pub(crate) struct Session {
 /// What a stream was permitted, and whether that was taken back.
 #[derive(Debug)]
 struct Terms {
-    subject: Subject,
+    identity: Identity,
     /// `None` if any identity will do.
     access: Option<(Action, String)>,
-    not_after: Option<Moment>,
     cut: OnceLock<Cut>,
     /// The stream wants to be woken by the next review even if it may go on.
     waits_for_review: AtomicBool,
@@ -69,9 +72,8 @@ impl Sessions {
         access: Option<(Action, String)>,
     ) -> Session {
         let terms = Arc::new(Terms {
-            subject: caller.subject().clone(),
+            identity: caller.identity().clone(),
             access,
-            not_after: caller.not_after(),
             cut: OnceLock::new(),
             waits_for_review: AtomicBool::new(false),
             task: AtomicWaker::new(),
@@ -84,11 +86,11 @@ impl Sessions {
         Session { sessions: Arc::clone(self), terms }
     }
 
-    /// Cuts every stream that `policy` or the time no longer lets go on.
-    pub(crate) fn review(&self, policy: &Policy, now: Moment) {
+    /// Cuts every stream that `rules` or the time no longer let go on.
+    pub(crate) fn review(&self, rules: &Rules, now: Moment) {
         self.reviews.fetch_add(1, Ordering::SeqCst);
         for terms in self.listed() {
-            if let Some(cut) = terms.judge(policy, now) {
+            if let Some(cut) = terms.judge(rules, now) {
                 terms.cut(cut);
             } else if terms.waits_for_review.swap(false, Ordering::SeqCst) {
                 terms.task.wake();
@@ -115,9 +117,9 @@ impl Sessions {
 }
 
 impl Session {
-    /// Cuts the stream if `policy` or the time no longer lets it go on.
-    pub(crate) fn judge(&self, policy: &Policy, now: Moment) {
-        if let Some(cut) = self.terms.judge(policy, now) {
+    /// Cuts the stream if `rules` or the time no longer let it go on.
+    pub(crate) fn judge(&self, rules: &Rules, now: Moment) {
+        if let Some(cut) = self.terms.judge(rules, now) {
             self.terms.cut(cut);
         }
     }
@@ -152,13 +154,17 @@ impl Drop for Session {
 }
 
 impl Terms {
-    fn judge(&self, policy: &Policy, now: Moment) -> Option<Cut> {
-        if self.not_after.is_some_and(|end| now > end) {
+    fn judge(&self, rules: &Rules, now: Moment) -> Option<Cut> {
+        let Identity { subject, not_after, chain } = &self.identity;
+        if not_after.is_some_and(|end| now > end) {
             return Some(Cut::CertificateExpired);
         }
+        if let Err(why) = rules.revocations.check(chain, now) {
+            return Some(Cut::CertificateRevoked(why));
+        }
         let (action, object) = self.access.as_ref()?;
-        (!policy.permits(self.subject.as_str(), *action, object)).then(|| {
-            let (subject, object) = (self.subject.clone(), object.clone());
+        (!rules.policy.permits(subject.as_str(), *action, object)).then(|| {
+            let (subject, object) = (subject.clone(), object.clone());
             Cut::Denied(Denied { subject, action: *action, object })
         })
     }
@@ -179,8 +185,9 @@ mod tests {
     use futures_util::task::{ArcWake, waker};
 
     use super::*;
-    use crate::service::identity::Identity;
+    use crate::acl::Policy;
     use crate::service::methods::Need;
+    use crate::tls::Subject;
 
     const EPOCH: Moment = Moment::from_unix_s(0);
 
@@ -193,8 +200,8 @@ mod tests {
         }
     }
 
-    fn policy(text: &str) -> Arc<Policy> {
-        Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())
+    fn rules(text: &str) -> Arc<Rules> {
+        Arc::new(Rules::new(Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())))
     }
 
     fn cut(session: &Session) -> Option<Cut> {
@@ -202,8 +209,9 @@ mod tests {
     }
 
     fn open(sessions: &Arc<Sessions>, not_after: Option<Moment>) -> Session {
-        let identity = Identity { subject: Subject::new("root").unwrap(), not_after };
-        let caller = Caller::new(identity, Need::Permission(Action::Consume), policy(""));
+        let root = Subject::new("root").unwrap();
+        let identity = Identity { not_after, ..Identity::everyone(root) };
+        let caller = Caller::new(identity, Need::Permission(Action::Consume), rules(""));
         sessions.open(&caller, Some((Action::Consume, "default".to_owned())))
     }
 
@@ -215,9 +223,9 @@ mod tests {
         let waker = waker(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         assert_eq!(session.poll_cut(&mut cx), Poll::Pending);
-        sessions.review(&policy("p, root, default, consume"), EPOCH);
+        sessions.review(&rules("p, root, default, consume"), EPOCH);
         assert_eq!((cut(&session), wakes.0.load(Ordering::SeqCst)), (None, 0));
-        sessions.review(&policy("p, root, default, produce"), EPOCH);
+        sessions.review(&rules("p, root, default, produce"), EPOCH);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         let Poll::Ready(Cut::Denied(denied)) = session.poll_cut(&mut cx) else { panic!("not cut") };
         assert_eq!(denied.to_string(), "root not permitted to consume to default");
@@ -228,7 +236,7 @@ mod tests {
         let sessions = Arc::new(Sessions::default());
         let end = EPOCH.plus(Duration::from_secs(100));
         let session = open(&sessions, Some(end));
-        let allowed = policy("p, root, default, consume");
+        let allowed = rules("p, root, default, consume");
         sessions.review(&allowed, end);
         assert_eq!(cut(&session), None);
         sessions.review(&allowed, end.plus(Duration::from_secs(1)));
@@ -253,7 +261,7 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         let seen = session.reviews();
         assert_eq!(session.poll_review(&mut cx, seen), Poll::Pending);
-        sessions.review(&policy("p, root, default, consume"), EPOCH);
+        sessions.review(&rules("p, root, default, consume"), EPOCH);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(session.poll_review(&mut cx, seen), Poll::Ready(()));
     }

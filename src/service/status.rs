@@ -76,6 +76,11 @@ impl Statuses {
                 "CERTIFICATE_EXPIRED",
                 refusal.to_string(),
             ),
+            Refusal::CertificateRevoked(_) => Answer::new(
+                RpcStatusCode::UNAUTHENTICATED,
+                "CERTIFICATE_REVOKED",
+                refusal.to_string(),
+            ),
             Refusal::NotAdmitted => {
                 Answer::new(RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED", refusal.to_string())
             }
@@ -508,6 +513,11 @@ mod tests {
             (Stopped::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (Refusal::Stopping, RpcStatusCode::UNAVAILABLE, "STOPPING"),
             (Refusal::CertificateExpired, RpcStatusCode::UNAUTHENTICATED, "CERTIFICATE_EXPIRED"),
+            (
+                crate::tls::Revoked::Denied.into(),
+                RpcStatusCode::UNAUTHENTICATED,
+                "CERTIFICATE_REVOKED",
+            ),
             (Refusal::NotAdmitted, RpcStatusCode::PERMISSION_DENIED, "NOT_ADMITTED"),
         ]
         .into_iter()

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::checks::CertificateFault;
 use super::exposure::Exposure;
+use super::revocation::{DenyFault, ListFault};
 use super::strength::WeakKey;
 
 /// What a file is for.
@@ -28,6 +29,12 @@ pub enum Role {
     /// The private key of a CA that is to sign others.
     #[error("CA key")]
     AuthorityKey,
+    /// The lists of what CAs have revoked.
+    #[error("revocation list")]
+    RevocationLists,
+    /// The list of certificates that this server takes for nothing.
+    #[error("deny list")]
+    DenyList,
     /// A certificate to look at.
     #[error("certificate")]
     Inspected,
@@ -118,6 +125,38 @@ pub enum TlsError {
         subject: String,
         /// What is wrong with it.
         fault: CertificateFault,
+    },
+    /// A revocation list cannot be used.
+    #[error("the revocation list {}, list {place} ({issuer}): {fault}", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// The list's place in the file, counted from 1.
+        place: usize,
+        /// Whose it is, as far as it can be shown.
+        issuer: String,
+        /// What is wrong with it.
+        fault: ListFault,
+    },
+    /// There is no revocation list in the file.
+    #[error(
+        "the revocation list {} has no PEM block `BEGIN X509 CRL`: is it the right file, and not \
+         in DER?",
+        path.display()
+    )]
+    NoList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of the deny list cannot be read.
+    #[error("the deny list {}, line {line}: {fault}", path.display())]
+    DenyList {
+        /// The file.
+        path: PathBuf,
+        /// The line's number, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: DenyFault,
     },
     /// The private key is not what it has to be.
     #[error("the {role} {}: {fault}", path.display())]

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+/// The variable in which systemd names the folder of a service's credentials.
+pub(crate) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 const GROUP_READ: u32 = 0o040;
 const GROUP_ANY: u32 = 0o070;
 const OTHERS_ANY: u32 = 0o007;
@@ -59,7 +61,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// This process: its effective user and group, and `$CREDENTIALS_DIRECTORY`.
     pub(crate) fn this_process() -> Self {
-        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let directory = std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from);
         Self {
             user: rustix::process::geteuid().as_raw(),
             group: rustix::process::getegid().as_raw(),

@@ -8,7 +8,8 @@
 //! certificate's name and extensions), `moment` (points in time), `strength` (which keys and
 //! signatures are good enough), `identity` (who a client is), `exposure` (who may read a key
 //! file), `error`, `pem` (files into certificates and keys), `checks` (what a certificate must be
-//! for its role), `credentials` (the three files together).
+//! for its role), `credentials` (the three files together), `revocation` (which certificates count
+//! no more).
 
 pub(crate) mod checks;
 pub mod credentials;
@@ -20,6 +21,7 @@ mod moment;
 pub(crate) mod name;
 pub(crate) mod parts;
 pub(crate) mod pem;
+pub(crate) mod revocation;
 pub(crate) mod strength;
 #[cfg(test)]
 mod tests;
@@ -31,4 +33,5 @@ pub use error::{KeyFault, Role, TlsError};
 pub use exposure::Exposure;
 pub use identity::{IdentityError, Subject};
 pub use moment::Moment;
+pub use revocation::{DenyFault, ListFault, RevocationFiles, Revocations, Revoked};
 pub use strength::{WeakKey, WeakSignature};

@@ -55,6 +55,7 @@ pub(crate) struct KeyUsage(pub(crate) u16);
 impl KeyUsage {
     pub(crate) const DIGITAL_SIGNATURE: Self = Self(0x8000);
     pub(crate) const CERT_SIGN: Self = Self(0x0400);
+    pub(crate) const CRL_SIGN: Self = Self(0x0200);
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -169,9 +169,18 @@ fn decode_key(pem: &[u8]) -> Result<PKey<Private>, KeyFault> {
     })
 }
 
+/// As `read_file`, and it is text.
+pub(super) fn read(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsError> {
+    let (bytes, metadata) = read_file(path, role)?;
+    match bytes.iter().position(|&byte| byte == 0) {
+        Some(position) => Err(TlsError::NulByte { role, path: path.to_owned(), position }),
+        None => Ok((bytes, metadata)),
+    }
+}
+
 /// The metadata is that of the opened file, so that it belongs to the bytes. Opening does not
 /// block, should the path be a pipe.
-fn read(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsError> {
+pub(super) fn read_file(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsError> {
     let failed = |source: io::Error| TlsError::Read { role, path: path.to_owned(), source };
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(failed)?;
@@ -184,8 +193,5 @@ fn read(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsError> {
     }
     let mut bytes = Vec::new();
     file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.iter().position(|&byte| byte == 0) {
-        Some(position) => Err(TlsError::NulByte { role, path: path.to_owned(), position }),
-        None => Ok((bytes, metadata)),
-    }
+    Ok((bytes, metadata))
 }

@@ -9,7 +9,7 @@ use grpcio::{ChannelBuilder, RpcStatusCode, WriteFlags};
 use varve::proto::log_grpc::LogClient;
 
 use crate::world::{
-    Failure, Producer, ROOT, Records, World, at, environment, failure, in_time, policy, record,
+    Failure, Producer, ROOT, Records, World, at, environment, failure, in_time, record, rules,
     with_certificate, within_a_second,
 };
 
@@ -46,7 +46,7 @@ fn a_denial_comes_before_anything_about_the_log() {
 #[test]
 fn one_action_does_not_bring_the_other() {
     let world = World::with(|options| {
-        options.policy = policy("p, reader, default, consume\np, writer, default, produce");
+        options.rules = rules("p, reader, default, consume\np, writer, default, produce");
     });
     let (reader, writer) = (world.client("reader"), world.client("writer"));
     assert_eq!(writer.produce_opt(&record("x"), in_time()).unwrap().offset, 0);
@@ -62,15 +62,15 @@ fn another_policy_holds_for_the_next_call() {
     let world = World::new();
     let nobody = world.client("nobody");
     assert!(nobody.produce_opt(&record("x"), in_time()).is_err());
-    world.server().replace_policy(policy("p, nobody, default, produce"));
+    world.server().replace_rules(rules("p, nobody, default, produce"));
     assert!(nobody.produce_opt(&record("x"), in_time()).is_ok());
-    world.server().replace_policy(policy(ROOT));
+    world.server().replace_rules(rules(ROOT));
     is_denial(&failure(nobody.produce_opt(&record("x"), in_time())), "produce");
 }
 
 #[test]
 fn another_policy_cuts_an_open_consume_stream() {
-    let world = World::with(|options| options.policy = policy("p, nobody, *, *\np, root, *, *"));
+    let world = World::with(|options| options.rules = rules("p, nobody, *, *\np, root, *, *"));
     let root = world.client("root");
     root.produce_opt(&record("x"), in_time()).unwrap();
     let mut cut = Records::open(&world.client("nobody"), 0);
@@ -78,7 +78,7 @@ fn another_policy_cuts_an_open_consume_stream() {
     cut.next().unwrap();
     kept.next().unwrap();
     let began = Instant::now();
-    world.server().replace_policy(policy("p, nobody, *, produce\np, root, *, *"));
+    world.server().replace_rules(rules("p, nobody, *, produce\np, root, *, *"));
     is_denial(&failure(cut.next()), "consume");
     assert!(began.elapsed() < Duration::from_secs(1));
     root.produce_opt(&record("y"), in_time()).unwrap();
@@ -87,12 +87,12 @@ fn another_policy_cuts_an_open_consume_stream() {
 
 #[test]
 fn another_policy_cuts_an_open_produce_stream() {
-    let world = World::with(|options| options.policy = policy("p, nobody, *, *"));
+    let world = World::with(|options| options.rules = rules("p, nobody, *, *"));
     let mut producer = Producer::open(&world.client("nobody"));
     producer.send(record("x")).unwrap();
     assert_eq!(producer.offset(), 0);
     let began = Instant::now();
-    world.server().replace_policy(policy("p, nobody, *, consume"));
+    world.server().replace_rules(rules("p, nobody, *, consume"));
     is_denial(&producer.failure(), "produce");
     assert!(began.elapsed() < Duration::from_secs(1));
     // And nothing more is taken on that stream.
@@ -104,7 +104,7 @@ fn another_policy_cuts_an_open_produce_stream() {
 #[test]
 fn another_policy_cuts_a_produce_stream_whose_client_reads_nothing() {
     let world = World::with(|options| {
-        options.policy = policy("p, nobody, *, *");
+        options.rules = rules("p, nobody, *, *");
         options.limits.streams_max = 1;
     });
     let client = world.client("nobody");
@@ -128,7 +128,7 @@ fn another_policy_cuts_a_produce_stream_whose_client_reads_nothing() {
         before = Some(end());
         thread::sleep(Duration::from_millis(200));
     }
-    world.server().replace_policy(policy("p, nobody, *, consume"));
+    world.server().replace_rules(rules("p, nobody, *, consume"));
     let began = Instant::now();
     // The one slot that there is is free again once the stream is over.
     while Records::open(&client, 0).next().is_err() {

@@ -20,7 +20,7 @@ use varve::proto::log_service::{ConsumeRequest, ProduceRequest};
 use varve::proto::log_service_grpc::LogClient;
 use varve::proto::record::Record;
 
-use crate::world::{Failure, PATIENCE, Plan, World, failure, in_time, policy, within_a_second};
+use crate::world::{Failure, PATIENCE, Plan, World, failure, in_time, rules, within_a_second};
 
 fn admin(world: &World, name: &str) -> AdminClient {
     AdminClient::new(world.channel(name))
@@ -267,7 +267,7 @@ fn a_deletion_says_what_stands_against_it() {
 #[test]
 fn what_one_may_not_administer_is_denied_whether_or_not_it_is_there() {
     let world = World::with(|options| {
-        options.policy = policy(
+        options.rules = rules(
             "p, root, *, *\np, clerk, orders.*, admin\np, clerk, invoices, consume\n\
              p, clerk, orders.secret, *, deny",
         );
@@ -435,7 +435,7 @@ fn a_thousand_logs_come_and_go_while_others_produce() {
 fn a_batch_makes_its_log_where_the_server_does_that() {
     let world = World::with(|options| {
         options.creates_logs = true;
-        options.policy = policy("p, root, *, *\np, clerk, orders.*, produce");
+        options.rules = rules("p, root, *, *\np, clerk, orders.*, produce");
     });
     let clerk = logs(&world, "clerk");
     let calls: Vec<_> = (0..20)

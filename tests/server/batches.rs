@@ -214,7 +214,7 @@ fn a_stream_ends_with_the_first_append_that_is_not_at_the_end() {
 #[test]
 fn what_may_not_be_done_to_a_log_hides_whether_it_is_there() {
     let world = World::with(|options| {
-        options.policy = crate::world::policy("p, root, *, *\np, clerk, orders.*, produce");
+        options.rules = crate::world::rules("p, root, *, *\np, clerk, orders.*, produce");
     });
     create(&world, "orders.eu");
     create(&world, "secret");

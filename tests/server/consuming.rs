@@ -18,7 +18,7 @@ use varve::proto::readers_service::CommitReaderRequest;
 use varve::proto::readers_service_grpc::ReadersClient;
 use varve::proto::record::{Batch, Header, Record};
 
-use crate::world::{Failure, Plan, World, failure, in_time, policy, within_a_second};
+use crate::world::{Failure, Plan, World, failure, in_time, rules, within_a_second};
 
 const LOG: &str = "orders";
 
@@ -330,10 +330,10 @@ fn a_call_that_waits_is_cut_by_a_new_policy_and_by_a_stop() {
     let waiting = client.consume_async_opt(&request, in_time()).unwrap();
     // Answered after the first one was taken: both come over one connection.
     consume(&client, &ask());
-    world.server().replace_policy(policy("p, root, *, produce"));
+    world.server().replace_rules(rules("p, root, *, produce"));
     let began = Instant::now();
     assert_eq!(failure(block_on(waiting)).info.reason, "NOT_PERMITTED");
-    world.server().replace_policy(policy(crate::world::ROOT));
+    world.server().replace_rules(rules(crate::world::ROOT));
     let waiting = client.consume_async_opt(&request, in_time()).unwrap();
     consume(&client, &ask());
     world.shutdown();
@@ -577,7 +577,7 @@ fn consumers_that_stop_reading_slow_nobody_and_miss_nothing() {
 #[test]
 fn reading_begins_where_a_reader_of_the_subject_stands() {
     let world = World::with(|options| {
-        options.policy = policy("p, root, *, *\np, other, *, consume\np, boss, *, *");
+        options.rules = rules("p, root, *, *\np, other, *, consume\np, boss, *, *");
     });
     create(&world, LOG);
     let client = client(&world);

@@ -198,7 +198,7 @@ fn a_producer_without_a_proper_id_is_refused() {
 #[test]
 fn r3_producers_of_different_subjects_and_logs_do_not_know_each_other() {
     let world = World::with(|options| {
-        options.policy = crate::world::policy("p, root, *, *\np, clerk, *, produce");
+        options.rules = crate::world::rules("p, root, *, *\np, clerk, *, produce");
     });
     let orders = LogName::parse("orders").unwrap();
     world.logs.create(&orders, LogOverrides::default()).unwrap();

@@ -11,7 +11,7 @@ use varve::tls::Subject;
 
 use crate::pki::{Authority, DAY_S, Wish};
 use crate::world::{
-    Records, World, code, connect, failure, in_time, policy, record, with_certificate,
+    Records, World, code, connect, failure, in_time, record, rules, with_certificate,
 };
 
 /// A handshake that fails is, for a client, a server that is not there.
@@ -86,7 +86,7 @@ fn a_servers_certificate_is_no_clients() {
 fn a_spiffe_name_is_the_subject_whatever_the_common_name_says() {
     let uri = "spiffe://example.org/billing";
     let world =
-        World::with(|options| options.policy = policy("p, spiffe://example.org/billing, *, *"));
+        World::with(|options| options.rules = rules("p, spiffe://example.org/billing, *, *"));
     let named = Wish { uri: Some(uri), ..Wish::client("root") };
     assert_eq!(world.produce_as(&world.authority.issue(&named)).unwrap().offset, 0);
     let failure = failure(world.produce_as(&world.authority.client("root")));
@@ -95,7 +95,7 @@ fn a_spiffe_name_is_the_subject_whatever_the_common_name_says() {
 
 #[test]
 fn a_certificate_that_names_nobody_is_denied() {
-    let world = World::with(|options| options.policy = policy("p, root, *, *"));
+    let world = World::with(|options| options.rules = rules("p, root, *, *"));
     let nameless = Wish { common_name: None, ..Wish::client("") };
     let odd = Wish { uri: Some("https://example.org/root"), ..Wish::client("root") };
     for wish in [nameless, odd] {
@@ -127,7 +127,7 @@ fn a_replaced_certificate_and_authority_hold_for_new_connections() {
 fn on_a_plaintext_listener_everyone_is_the_one_subject() {
     let world = World::with(|options| {
         options.transport = Transport::Plaintext { subject: Subject::new("anonymous").unwrap() };
-        options.policy = policy("p, anonymous, default, produce");
+        options.rules = rules("p, anonymous, default, produce");
     });
     let client = LogClient::new(connect(world.port(), ChannelCredentials::insecure()));
     assert_eq!(client.produce_opt(&record("x"), in_time()).unwrap().offset, 0);
@@ -142,7 +142,7 @@ fn a_plaintext_listener_on_a_public_address_does_not_start() {
         let listen: SocketAddr = address.parse().unwrap();
         let subject = Subject::new("anonymous").unwrap();
         let options =
-            ServerOptions::new(listen, Transport::Plaintext { subject }, policy("p, a, *, *"));
+            ServerOptions::new(listen, Transport::Plaintext { subject }, rules("p, a, *, *"));
         let error = Server::start(options, Arc::clone(&world.logs)).unwrap_err();
         assert!(matches!(error, StartError::PublicPlaintext { .. }), "{address}: {error}");
     }

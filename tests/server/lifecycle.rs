@@ -13,8 +13,8 @@ use varve::server::{Server, ServerOptions, StartError, Stopped, Transport};
 use varve::tls::Subject;
 
 use crate::world::{
-    Appended, Plan, Producer, ROOT, Records, World, anywhere, code, failure, in_time, policy,
-    record, within_a_second,
+    Appended, Plan, Producer, ROOT, Records, World, anywhere, code, failure, in_time, record,
+    rules, within_a_second,
 };
 
 const CLEAN: Stopped = Stopped { calls_cancelled: false, threads_left: 0 };
@@ -23,7 +23,7 @@ fn plaintext(port: u16) -> ServerOptions {
     let mut listen = anywhere();
     listen.set_port(port);
     let subject = Subject::new("anonymous").unwrap();
-    ServerOptions::new(listen, Transport::Plaintext { subject }, policy(ROOT))
+    ServerOptions::new(listen, Transport::Plaintext { subject }, rules(ROOT))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use varve::log::Options;
 use varve::proto::log_grpc::LogClient;
 
 use crate::world::{
-    Failure, Plan, Records, World, failure, in_time, policy, record, within_a_second,
+    Failure, Plan, Records, World, failure, in_time, record, rules, within_a_second,
 };
 
 fn is_over(failure: &Failure, name: &str, limit: usize) {
@@ -36,7 +36,7 @@ fn streams_are_limited_per_connection_per_subject_and_in_all() {
         options.limits.streams_per_connection_max = 2;
         options.limits.streams_per_subject_max = 3;
         options.limits.streams_max = 4;
-        options.policy = policy("p, root, *, *\np, other, *, *");
+        options.rules = rules("p, root, *, *\np, other, *, *");
     });
     with_a_record(&world);
     let (first, second, third) =
@@ -93,7 +93,7 @@ fn sixty_four_unanswered_calls_of_a_subject_are_taken_and_one_more_is_refused() 
 fn unanswered_calls_are_limited_in_all() {
     let world = idle(|options| {
         options.limits.calls_max = 5;
-        options.policy = policy("p, root, *, *\np, other, *, *");
+        options.rules = rules("p, root, *, *\np, other, *, *");
     });
     let (root, other) = (world.client("root"), world.client("other"));
     one_too_many(&world, &[&root, &other], "calls_max", 5);

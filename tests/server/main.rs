@@ -23,6 +23,7 @@ mod rates;
 mod readers;
 mod reasons;
 mod reflection;
+mod revocation;
 mod streams;
 mod wire;
 mod world;

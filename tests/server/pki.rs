@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -11,7 +11,9 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
 };
-use openssl::x509::{X509, X509Builder, X509Name, X509NameRef};
+use openssl::x509::{
+    X509, X509Builder, X509CrlBuilder, X509Extension, X509Name, X509NameRef, X509RevokedBuilder,
+};
 
 pub(crate) const DAY_S: i64 = 24 * 60 * 60;
 
@@ -88,6 +90,27 @@ impl Authority {
         }
     }
 
+    /// Its revocation list, which names these and is out of date in so many seconds.
+    pub(crate) fn revocation_list(&self, revoked: &[&Identity], seconds: i64) -> Vec<u8> {
+        let now = now_s();
+        let mut builder = X509CrlBuilder::new().unwrap();
+        builder.set_issuer_name(self.certificate.subject_name()).unwrap();
+        builder.set_last_update(&Asn1Time::from_unix(now - DAY_S).unwrap()).unwrap();
+        builder.set_next_update(&Asn1Time::from_unix(now + seconds).unwrap()).unwrap();
+        // The builder makes no list without the key's id and its own number.
+        builder.append_extension(extension("2.5.29.35", &[0x30, 3, 0x80, 1, 7])).unwrap();
+        builder.append_extension(extension("2.5.29.20", &[2, 1, 9])).unwrap();
+        for identity in revoked {
+            let certificate = X509::from_pem(&identity.certificate).unwrap();
+            let mut entry = X509RevokedBuilder::new().unwrap();
+            entry.set_serial_number(certificate.serial_number()).unwrap();
+            entry.set_revocation_date(&Asn1Time::from_unix(now - DAY_S).unwrap()).unwrap();
+            builder.add_revoked(entry.build()).unwrap();
+        }
+        builder.sign(&self.key, MessageDigest::sha256()).unwrap();
+        builder.build().unwrap().to_pem().unwrap()
+    }
+
     pub(crate) fn client(&self, name: &str) -> Identity {
         self.issue(&Wish::client(name))
     }
@@ -95,6 +118,17 @@ impl Authority {
     pub(crate) fn server(&self) -> Identity {
         self.issue(&Wish { is_server: true, ..Wish::client("server") })
     }
+}
+
+fn now_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    i64::try_from(now).unwrap()
+}
+
+fn extension(kind: &str, value: &[u8]) -> X509Extension {
+    let kind = Asn1Object::from_str(kind).unwrap();
+    let value = Asn1OctetString::new_from_bytes(value).unwrap();
+    X509Extension::new_from_der(&kind, false, &value).unwrap()
 }
 
 fn key() -> PKey<Private> {
@@ -117,8 +151,7 @@ fn builder(
     key: &PKey<Private>,
     seconds: i64,
 ) -> X509Builder {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let now = i64::try_from(now).unwrap();
+    let now = now_s();
     let mut serial = BigNum::new().unwrap();
     serial.rand(127, MsbOption::MAYBE_ZERO, false).unwrap();
     let mut builder = X509::builder().unwrap();

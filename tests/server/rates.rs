@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use grpcio::RpcStatusCode;
 use varve::server::Stopped;
 
-use crate::world::{Failure, Producer, World, failure, in_time, policy, record, within_a_second};
+use crate::world::{Failure, Producer, World, failure, in_time, record, rules, within_a_second};
 
 /// Larger than any bucket here, so it passes at once and leaves a debt of many minutes.
 const LARGE: [u8; 10_000] = [b'x'; 10_000];
@@ -14,7 +14,7 @@ const LARGE: [u8; 10_000] = [b'x'; 10_000];
 fn slow() -> World {
     World::with(|options| {
         options.limits.append_bytes_per_subject_per_s = 1;
-        options.policy = policy("p, root, *, *\np, other, *, *");
+        options.rules = rules("p, root, *, *\np, other, *, *");
     })
 }
 
@@ -106,7 +106,7 @@ fn waiting(world: &World) -> Producer {
 fn a_stream_that_waits_for_its_rate_is_cut_by_a_new_policy_within_a_second() {
     let world = slow();
     let mut producer = waiting(&world);
-    world.server().replace_policy(policy("p, other, *, *"));
+    world.server().replace_rules(rules("p, other, *, *"));
     let began = Instant::now();
     assert_eq!(producer.failure().info.reason, "NOT_PERMITTED");
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());

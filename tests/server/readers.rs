@@ -17,7 +17,7 @@ use varve::proto::readers_service_grpc::ReadersClient;
 use varve::proto::record::Record;
 
 use crate::cli::site::{Running, Site};
-use crate::world::{Failure, Plan, World, connect, failure, in_time, policy, record, with_pem};
+use crate::world::{Failure, Plan, World, connect, failure, in_time, record, rules, with_pem};
 
 const FOUR: &str = "p, root, *, *\np, ann, default, consume\np, bob, default, consume\n\
                     p, chief, default, consume\np, chief, default, admin\n\
@@ -134,7 +134,7 @@ fn lag_is_what_a_reader_has_yet_to_read_and_how_old_the_next_of_it_is() {
 
 #[test]
 fn a_commit_is_refused_with_what_would_have_been_right() {
-    let world = World::with(|options| options.policy = policy(FOUR));
+    let world = World::with(|options| options.rules = rules(FOUR));
     fill(&world, 5);
     let client = client(&world, "ann");
     client.commit_reader_opt(&commit("a", 3), in_time()).unwrap();
@@ -187,7 +187,7 @@ fn a_request_that_makes_no_sense_is_told_what_is_wrong_where() {
 
 #[test]
 fn another_subjects_reader_is_there_only_for_those_who_may_administer_the_log() {
-    let world = World::with(|options| options.policy = policy(FOUR));
+    let world = World::with(|options| options.rules = rules(FOUR));
     fill(&world, 5);
     let [ann, bob, chief] = ["ann", "bob", "chief"].map(|name| client(&world, name));
     ann.commit_reader_opt(&commit("hers", 3), in_time()).unwrap();

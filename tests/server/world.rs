@@ -25,6 +25,7 @@ use varve::proto::log::{ConsumeRequest, ConsumeResponse, ProduceRequest, Produce
 use varve::proto::log_grpc::LogClient;
 use varve::proto::status::Status;
 use varve::server::{Server, ServerOptions, Stopped, Transport};
+use varve::service::Rules;
 use varve::tls::Credentials;
 
 use crate::pki::{Authority, Identity};
@@ -82,7 +83,7 @@ impl World {
         };
         let logs = Logs::open(&data, disk, plan.storage).unwrap();
         let mut options =
-            ServerOptions::new(anywhere(), Transport::MutualTls(credentials), policy(ROOT));
+            ServerOptions::new(anywhere(), Transport::MutualTls(credentials), rules(ROOT));
         (plan.change)(&mut options);
         let server = Server::start(options, Arc::clone(&logs)).unwrap();
         let port = server.port();
@@ -111,7 +112,7 @@ impl World {
         self.logs = Logs::open(&data, Arc::new(OsDisk::new()), storage).unwrap();
         let transport = Transport::MutualTls(self.credentials_of(&self.authority));
         let listen = ([127, 0, 0, 1], self.port).into();
-        let options = ServerOptions::new(listen, transport, policy(ROOT));
+        let options = ServerOptions::new(listen, transport, rules(ROOT));
         self.server = Some(Server::start(options, Arc::clone(&self.logs)).unwrap());
     }
 
@@ -164,8 +165,8 @@ pub(crate) fn anywhere() -> std::net::SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-pub(crate) fn policy(text: &str) -> Arc<Policy> {
-    Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())
+pub(crate) fn rules(text: &str) -> Rules {
+    Rules::new(Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap()))
 }
 
 pub(crate) fn environment() -> Arc<Environment> {

@@ -16,6 +16,7 @@ use crate::cli::error::CliError;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output;
 use crate::server::{NullServer, ServerOptions, Transport};
+use crate::service::Rules;
 use crate::service::null::Prepared;
 use crate::tls::{Credentials, Subject};
 
@@ -68,7 +69,7 @@ impl Null {
     pub(super) fn run(self, is_json: bool) -> Result<ExitCode, CliError> {
         let prepared = self.prepared()?;
         let policy = Arc::new(Policy::parse("", Path::new(""))?);
-        let options = ServerOptions::new(self.listen, self.transport()?, policy);
+        let options = ServerOptions::new(self.listen, self.transport()?, Rules::new(policy));
         let mut interrupt = Interrupt::watch()?;
         let server = NullServer::start(&options, prepared, self.disk.as_deref())?;
         let listening = SocketAddr::new(self.listen.ip(), server.port());

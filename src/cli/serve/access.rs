@@ -1,4 +1,5 @@
-//! What decides who gets in: certificates and the access control list, read together.
+//! What decides who gets in and how much they may: certificates, what of them is revoked, the access
+//! control list and the limits, read together.
 
 use std::sync::Arc;
 
@@ -6,30 +7,36 @@ use crate::acl::Policy;
 use crate::cli::error::CliError;
 use crate::config::{Config, Security};
 use crate::server::{Server, Transport};
-use crate::tls::{Credentials, Moment};
+use crate::service::{Limits, Rules};
+use crate::tls::{Credentials, Moment, Revocations};
 
 /// A certificate that ends within so many days is warned of.
 const DAYS_LEFT_MIN: i64 = 30;
 
-/// Certificates and policy of one moment.
+/// One reading of the files.
 #[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) transport: Transport,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) rules: Rules,
+    pub(crate) limits: Limits,
 }
 
 impl Access {
     /// Reads and checks all files that `config` names.
     pub(crate) fn load(config: &Config) -> Result<Self, CliError> {
-        let transport = match &config.security {
+        let (transport, revocations) = match &config.security {
             Security::MutualTls(files) => {
                 let credentials = Credentials::load(&files.cert, &files.key, &files.client_ca)?;
-                Transport::MutualTls(Arc::new(credentials))
+                let revocations = Revocations::load(files.revocations())?;
+                (Transport::MutualTls(Arc::new(credentials)), revocations)
             }
-            Security::Plaintext { subject } => Transport::Plaintext { subject: subject.clone() },
+            Security::Plaintext { subject } => {
+                (Transport::Plaintext { subject: subject.clone() }, Revocations::default())
+            }
         };
         let policy = Arc::new(Policy::load(&config.acl)?);
-        Ok(Self { transport, policy })
+        let rules = Rules { policy, revocations: Arc::new(revocations) };
+        Ok(Self { transport, rules, limits: config.limits.clone() })
     }
 
     /// What an operator should know although everything works.
@@ -44,7 +51,8 @@ impl Access {
                 let ends_soon = (days < DAYS_LEFT_MIN)
                     .then(|| format!("the server certificate ends in {days} days, on {end}"));
                 let others = credentials.warnings().iter().map(ToString::to_string);
-                others.chain(ends_soon).collect()
+                let stale = self.rules.revocations.warnings(Moment::now());
+                others.chain(ends_soon).chain(stale).collect()
             }
         }
     }
@@ -54,6 +62,7 @@ impl Access {
         if let Transport::MutualTls(credentials) = self.transport {
             server.replace_credentials(credentials);
         }
-        server.replace_policy(self.policy);
+        server.replace_limits(self.limits);
+        server.replace_rules(self.rules);
     }
 }

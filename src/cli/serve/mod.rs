@@ -1,8 +1,8 @@
 //! `varve serve`: from the configuration to an orderly stop.
 //!
 //! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
-//! without a stop), `notify` (systemd), `access` (certificates and policy), `running` (a server
-//! and its signals).
+//! without a stop), `notify` (systemd), `access` (certificates, policy, limits), `reload` (those
+//! again), `watch` (whether their files changed), `running` (a server and its signals).
 
 pub(super) mod access;
 mod allocator;
@@ -10,8 +10,10 @@ mod fatal;
 mod logging;
 mod notify;
 mod process;
+mod reload;
 mod running;
 pub(super) mod settings;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,8 +37,9 @@ warn, info (the default), debug, or by module as in `info,varve::log=debug`.
 
 Signals:
   SIGTERM, SIGINT  stop: answer what is taken, sync, exit 0 within 5 s
-  SIGHUP           read the certificates and the access control list again; on any fault the old
-                   ones stay in force and the log says why";
+  SIGHUP           read the configuration's limits, the certificates, revocations and the access
+                   control list again; on any fault the old ones stay in force and the log says
+                   why";
 
 /// Run the server
 #[derive(Debug, Args)]
@@ -60,7 +63,7 @@ impl Serve {
             log::warn!("event=check text={warning:?}");
         }
         let signals = process::prepare()?;
-        let running = Running::start(config, access)?;
+        let running = Running::start(self.settings, config, access)?;
         running.announce(is_json)?;
         running.until_stopped(signals)?;
         Ok(ExitCode::SUCCESS)

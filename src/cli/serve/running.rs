@@ -9,7 +9,9 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::iterator::Signals;
 
 use super::access::Access;
-use super::{fatal, notify};
+use super::settings::Settings;
+use super::watch::Watch;
+use super::{fatal, notify, reload};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
 use crate::config::Config;
@@ -22,10 +24,14 @@ const SPARE_DESCRIPTORS: usize = 64;
 
 /// A server with the logs that it serves.
 pub(super) struct Running {
+    settings: Settings,
+    /// As it was at the start.
     config: Config,
     address: SocketAddr,
     logs: Arc<Logs>,
     server: Server,
+    /// `None` if nobody asked for it.
+    watch: Option<Watch>,
 }
 
 /// What a program reads instead of `listening on`.
@@ -36,22 +42,27 @@ struct Listening {
 
 impl Running {
     /// Recovers the logs and opens the listener.
-    pub(super) fn start(config: Config, access: Access) -> Result<Self, CliError> {
+    pub(super) fn start(
+        settings: Settings,
+        config: Config,
+        access: Access,
+    ) -> Result<Self, CliError> {
         notify::status("recovering logs");
         let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
         let disk = OsDisk::with_spare_descriptors(SPARE_DESCRIPTORS);
         let logs = Logs::open(&config.data_dir, Arc::new(disk), storage)?;
         let options = ServerOptions {
-            limits: config.limits.clone(),
+            limits: access.limits,
             legacy_404: config.legacy_404,
             creates_logs: config.creates_logs,
             poll_threads: config.grpc_threads,
-            ..ServerOptions::new(config.listen, access.transport, access.policy)
+            ..ServerOptions::new(config.listen, access.transport, access.rules)
         };
         match Server::start(options, Arc::clone(&logs)) {
             Ok(server) => {
                 let address = SocketAddr::new(config.listen.ip(), server.port());
-                Ok(Self { config, address, logs, server })
+                let watch = watch(&config);
+                Ok(Self { settings, config, address, logs, server, watch })
             }
             Err(error) => {
                 // The reason why nothing is served counts; whatever else fails now is in the log.
@@ -108,21 +119,24 @@ impl Running {
         Err(CliError::Deaf { address })
     }
 
-    /// Reads certificates and policy again. They change together or not at all.
+    /// Reads the files again. What they say changes together or not at all.
     fn reload(&self) {
         notify::reloading();
-        match Access::load(&self.config) {
-            Ok(access) => {
-                for warning in access.warnings() {
-                    log::warn!("event=check text={warning:?}");
-                }
+        match reload::read(&self.settings, &self.config) {
+            Ok((config, access)) => {
                 access.apply(&self.server);
+                if let Some(watch) = &self.watch {
+                    watch.look_at(config.reloaded_files());
+                }
                 log::info!("event=reloaded");
                 notify::ready(&self.status());
             }
             Err(error) => {
-                log::error!("event=reload_refused kept=old error={:?}", chain(&error));
-                notify::ready("reload refused, the old files stay in force: see the log");
+                let why = chain(&error);
+                log::error!("event=reload_refused kept=old error={why:?}");
+                notify::ready(&format!(
+                    "serving by the old files, the new ones are refused: {why}"
+                ));
             }
         }
     }
@@ -142,4 +156,10 @@ impl Running {
     fn status(&self) -> String {
         format!("serving {} logs on {}", self.logs.list().len(), self.address)
     }
+}
+
+/// The watch that `config` asks for.
+fn watch(config: &Config) -> Option<Watch> {
+    let started = Watch::start(config.reloaded_files(), config.watch_every?);
+    started.inspect_err(|e| log::warn!("event=watch_failed error={:?}", e.to_string())).ok()
 }

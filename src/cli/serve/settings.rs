@@ -39,15 +39,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the configuration.
-    pub(crate) fn load(self) -> Result<Config, ConfigError> {
+    /// Reads the configuration, which may be another one each time.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         let overrides = Overrides {
-            listen: self.listen,
-            data_dir: self.data_dir,
-            cert: self.cert,
-            key: self.key,
-            client_ca: self.client_ca,
-            acl: self.acl,
+            listen: self.listen.clone(),
+            data_dir: self.data_dir.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            client_ca: self.client_ca.clone(),
+            acl: self.acl.clone(),
             plaintext: self.plaintext,
         };
         // systemd joins several folders with colons; the first is the one of the unit we ship.

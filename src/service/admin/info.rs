@@ -39,7 +39,7 @@ pub(super) fn get(
         free_bytes,
         min_free_bytes,
         sync_latency: Some(latency(logs.sync_latency())).into(),
-        limits: limits(backend.limits(), logs.options()),
+        limits: limits(&backend.limits(), logs.options()),
         ..GetServerInfoResponse::default()
     })
 }

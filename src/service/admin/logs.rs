@@ -22,7 +22,7 @@ pub(super) fn create(
     request: &CreateLogRequest,
 ) -> Result<CreateLogResponse, Refusal> {
     let name = LogName::parse(named(&request.log)?).map_err(BadRequest::from)?;
-    let overrides = settings::read(&request.settings, backend.limits())?;
+    let overrides = settings::read(&request.settings, &backend.limits())?;
     let permit = backend.guard.create(caller, &name, overrides)?;
     let what = format!("id={} {}", permit.log_id(), settings::shown(&permit.overrides()));
     backend.changed(caller, "log_created", permit.log_name(), &what);
@@ -80,7 +80,7 @@ pub(super) fn describe(
     let permit: Permit<Administer> = backend.guard.permit(caller, named(&request.log)?)?;
     let told = permit.describe()?;
     let readers = readers(&permit)?;
-    let in_force = settings::in_force(&permit.settings(), backend.limits());
+    let in_force = settings::in_force(&permit.settings(), &backend.limits());
     Ok(DescribeLogResponse {
         log: Some(summary(permit.log_name(), permit.log_id(), &told.summary)).into(),
         settings: Some(in_force).into(),

@@ -69,7 +69,7 @@ pub(super) fn update(
     request: &UpdateLogRequest,
 ) -> Result<UpdateLogResponse, Refusal> {
     let name = named(&request.log)?;
-    let set = read(&request.settings, backend.limits())?;
+    let set = read(&request.settings, &backend.limits())?;
     let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
     let resets = read_resets(request)?;
     let changed = permit.update(|own| {

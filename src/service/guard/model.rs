@@ -10,6 +10,7 @@ use std::path::Path;
 use shuttle::thread::{self, JoinHandle};
 
 use super::*;
+use crate::acl::Policy;
 use crate::log::{DEFAULT_LOG, LogName, LogOverrides, Options, SimDisk};
 use crate::service::identity::Identity;
 use crate::service::session::Cut;
@@ -22,15 +23,15 @@ mod explore;
 const OTHER_LOG: &str = "other";
 
 /// A server's guard over two logs.
-fn guard(rules: &str) -> Arc<Guard> {
+fn guard(text: &str) -> Arc<Guard> {
     let options = Options { flushers: 0, min_free_bytes: 0, ..Options::default() };
     let logs = Logs::open(Path::new("/d"), Arc::new(SimDisk::new()), options).unwrap();
     logs.create(&LogName::parse(OTHER_LOG).unwrap(), LogOverrides::default()).unwrap();
-    Arc::new(Guard::new(logs, policy(rules), Authentication::Certificate))
+    Arc::new(Guard::new(logs, rules(text), Authentication::Certificate))
 }
 
-fn policy(text: &str) -> Arc<Policy> {
-    Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())
+fn rules(text: &str) -> Rules {
+    Rules::new(Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap()))
 }
 
 const ONE: &str = "p, root, default, consume";
@@ -38,8 +39,8 @@ const OTHER: &str = "p, root, other, consume";
 
 /// Root as the checker leaves it, who wants to consume.
 fn caller(guard: &Guard) -> Caller {
-    let identity = Identity { subject: Subject::new("root").unwrap(), not_after: None };
-    Caller::new(identity, Need::Permission(Action::Consume), guard.policy.load_full())
+    let identity = Identity::everyone(Subject::new("root").unwrap());
+    Caller::new(identity, Need::Permission(Action::Consume), guard.rules.load_full())
 }
 
 /// A stream of root's, if it is let in.
@@ -59,8 +60,8 @@ fn meanwhile<T: Send + 'static>(
 }
 
 /// What a reload does.
-fn reload(guard: &Guard, rules: &str) {
-    guard.replace_policy(policy(rules));
+fn reload(guard: &Guard, text: &str) {
+    guard.replace_rules(rules(text));
     guard.review();
 }
 

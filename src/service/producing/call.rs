@@ -65,7 +65,7 @@ fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, 
     let known = D::LOG.map(|log| backend.guard.permit::<Produce>(&caller, log)).transpose()?;
     let slot = backend.occupancy.call(caller.subject())?;
     let message = request.bytes();
-    let order = D::order(message, backend.limits())?;
+    let order = D::order(message, &backend.limits())?;
     let permit = match known {
         Some(permit) => permit,
         None => match backend.guard.permit(&caller, named(&order)?) {
@@ -127,7 +127,7 @@ impl<D: Dialect> Creating<D> {
             return Err(Refusal::Stopping);
         }
         let message = self.request.bytes();
-        let order = D::order(message, self.backend.limits())?;
+        let order = D::order(message, &self.backend.limits())?;
         let permit = self.backend.permit_to_produce(&self.caller, named(&order)?)?;
         append(&self.backend, &self.caller, &order, &permit)
     }

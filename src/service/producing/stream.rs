@@ -130,7 +130,7 @@ impl Producing {
         // Dropped any earlier than the status is out, the requests would cancel the call.
         let inbox = Inbox::open(requests, Request::held_bytes);
         let outbox = Outbox::open(sink, DuplexSink::fail);
-        let window = Arc::new(Window::new(backend.limits()));
+        let window = Arc::new(Window::new(&backend.limits()));
         let acknowledged = acknowledging::start::<D>(&window, outbox);
         let (outbox, ending) = block_on(async {
             let reading = pin!(read::<D>(&backend, &terms, &window, &inbox));
@@ -171,7 +171,7 @@ async fn read_all<D: Dialect>(
         })
         .await?;
         let message = request.bytes();
-        let order = D::order(message, backend.limits()).map_err(Refusal::from)?;
+        let order = D::order(message, &backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
         order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;

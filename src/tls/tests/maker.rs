@@ -33,6 +33,7 @@ pub(super) struct Plan {
     not_before: Moment,
     not_after: Moment,
     digest: MessageDigest,
+    serial: BigNum,
 }
 
 impl Plan {
@@ -48,6 +49,8 @@ impl Plan {
             tlv(0x31, &tlv(0x30, &value))
         });
         let hour = Duration::from_secs(3600);
+        let mut serial = BigNum::new().unwrap();
+        serial.rand(64, MsbOption::ONE, false).unwrap();
         Self {
             name: tlv(0x30, &name.collect::<Vec<_>>()),
             key: PKey::ec_gen("prime256v1").unwrap(),
@@ -55,6 +58,7 @@ impl Plan {
             not_before: Moment::now().minus(hour),
             not_after: Moment::now().plus(hour),
             digest: MessageDigest::sha256(),
+            serial,
         }
     }
 
@@ -71,6 +75,18 @@ impl Plan {
         let constraints = BasicConstraints::new().critical().ca().build().unwrap();
         let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().unwrap();
         self.extension(constraints).extension(usage)
+    }
+
+    /// A CA that may sign no revocation lists.
+    pub(super) fn signs_certificates_only(self) -> Self {
+        let constraints = BasicConstraints::new().critical().ca().build().unwrap();
+        let usage = KeyUsage::new().critical().key_cert_sign().build().unwrap();
+        self.extension(constraints).extension(usage)
+    }
+
+    pub(super) fn serial_of(mut self, other: &Made) -> Self {
+        self.serial = other.certificate.serial_number().to_bn().unwrap();
+        self
     }
 
     pub(super) fn purpose(self, server: bool, client: bool) -> Self {
@@ -126,9 +142,7 @@ impl Plan {
     fn sign(self, issuer: Option<&Made>) -> Made {
         let mut builder = X509::builder().unwrap();
         builder.set_version(2).unwrap();
-        let mut serial = BigNum::new().unwrap();
-        serial.rand(64, MsbOption::ONE, false).unwrap();
-        builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
+        builder.set_serial_number(&self.serial.to_asn1_integer().unwrap()).unwrap();
         let name = X509Name::from_der(&self.name).unwrap();
         builder.set_subject_name(&name).unwrap();
         builder

@@ -4,3 +4,4 @@ mod credentials;
 mod identity;
 mod maker;
 mod readers;
+mod revocation;

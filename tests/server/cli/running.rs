@@ -95,6 +95,50 @@ fn a_reload_takes_all_files_or_none() {
 }
 
 #[test]
+fn a_reload_takes_revocations_and_limits_of_the_configuration_as_well() {
+    let site = Site::new();
+    let config = |limits: &str| {
+        let files = "cert = \"server.pem\"\nkey = \"server-key.pem\"\nclient_ca = \"ca.pem\"";
+        site.write(
+            "varve.toml",
+            &format!(
+                "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[tls]\n{files}\n\
+                 deny_list = \"deny.csv\"\n[acl]\nfile = \"acl.csv\"\n[limits]\n{limits}\n"
+            ),
+        );
+    };
+    site.write("deny.csv", "");
+    config("");
+    let server = Running::start(varve(["serve", "--config", &site.path("varve.toml")]));
+    let produce = || run(site.client("root", &server.address, &["produce"]), b"12345\n");
+    produce().done();
+
+    config("record_bytes_max = 4\nqueued_reads_max = 7");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reloaded");
+    produce().refused(1, &["5 bytes", "4"]);
+    let waiting = "event=reload_incomplete key=limits.queued_reads_max";
+    assert!(server.log().contains(waiting), "{}", server.log());
+
+    config("");
+    site.write("deny.csv", "serial, 1\n");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reload_refused");
+    let log = server.log();
+    assert!(log.contains("deny.csv, line 1: no issuer"), "{log}");
+    produce().refused(1, &["5 bytes", "4"]);
+
+    let inspect = varve(["certs", "inspect", "--json", &site.path("root.pem")]);
+    let told: serde_json::Value = serde_json::from_slice(&run(inspect, b"").done()).unwrap();
+    let (serial, issuer) = (&told["certificates"][0]["serial"], &told["certificates"][0]["issuer"]);
+    let line = format!("serial, {}, {}\n", serial.as_str().unwrap(), issuer.as_str().unwrap());
+    site.write("deny.csv", &line);
+    server.signal(Signal::HUP);
+    server.wait_for_logs("event=reloaded", 2);
+    produce().refused(1, &["deny list"]);
+}
+
+#[test]
 fn a_reload_gives_new_connections_the_new_certificate() {
     let site = Site::new();
     let server = site.serve();

@@ -241,8 +241,13 @@ impl Running {
 
     /// Waits until its log has `text`.
     pub(crate) fn wait_for_log(&self, text: &str) {
+        self.wait_for_logs(text, 1);
+    }
+
+    /// Waits until its log has `text` so many times.
+    pub(crate) fn wait_for_logs(&self, text: &str, times: usize) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
+        while self.log().matches(text).count() < times {
             assert!(Instant::now() < deadline, "no {text:?} in {}", self.log());
             thread::sleep(Duration::from_millis(5));
         }

@@ -1,0 +1,92 @@
+//! What a reload reads: all files that decide about callers, and the configuration that names them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::access::Access;
+use super::settings::Settings;
+use crate::cli::error::CliError;
+use crate::config::{Config, Effective, Security, TlsFiles};
+use crate::tls::exposure::CREDENTIALS_DIRECTORY;
+
+/// Keys that only a start puts in force, among those that a reload does.
+const AT_START: [&str; 4] = [
+    "limits.queued_reads_max",
+    "limits.message_bytes_max",
+    "limits.readers_per_log_max",
+    "limits.producers_per_log_max",
+];
+/// What a reload puts in force.
+const TABLES: [&str; 3] = ["tls.", "acl.", "limits."];
+
+/// Reads the files again, and warns of what works and of what has to wait for a restart. `started`
+/// is the configuration of the start.
+pub(super) fn read(settings: &Settings, started: &Config) -> Result<(Config, Access), CliError> {
+    let config = settings.load()?;
+    let access = Access::load(&config)?;
+    for warning in access.warnings() {
+        log::warn!("event=check text={warning:?}");
+    }
+    for key in waiting(&started.effective, &config.effective) {
+        log::warn!("event=reload_incomplete key={key} text=\"a restart puts it in force\"");
+    }
+    let copies = env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from);
+    for path in copied(&config.security, copies.as_deref()) {
+        log::warn!(
+            "event=reload_incomplete path={path:?} text=\"systemd copied it when the service \
+             started: a restart brings a new one\""
+        );
+    }
+    Ok((config, access))
+}
+
+/// The files below `copies`, where systemd puts what `LoadCredential=` names.
+fn copied<'a>(
+    security: &'a Security,
+    copies: Option<&'a Path>,
+) -> impl Iterator<Item = &'a Path> + 'a {
+    let files = match security {
+        Security::MutualTls(files) => Some(files),
+        Security::Plaintext { .. } => None,
+    };
+    let paths = files.into_iter().flat_map(TlsFiles::paths);
+    paths.filter(move |path| copies.is_some_and(|copies| path.starts_with(copies)))
+}
+
+/// The keys whose new values have to wait.
+fn waiting<'a>(
+    started: &'a [Effective],
+    now: &'a [Effective],
+) -> impl Iterator<Item = &'static str> + 'a {
+    let changed = now
+        .iter()
+        .filter(|row| started.iter().any(|old| old.key == row.key && old.value != row.value));
+    changed
+        .map(|row| row.key)
+        .filter(|key| AT_START.contains(key) || !TABLES.iter().any(|table| key.starts_with(table)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    fn rows(values: [&str; 4]) -> Vec<Effective> {
+        let keys = ["listen", "tls.cert", "limits.streams_max", "limits.queued_reads_max"];
+        let row = |(key, value): (&'static str, &str)| Effective {
+            key,
+            value: value.to_owned(),
+            origin: Origin::File,
+        };
+        keys.into_iter().zip(values).map(row).collect()
+    }
+
+    #[test]
+    fn what_only_a_start_puts_in_force_is_told() {
+        let started = rows(["a", "b", "c", "d"]);
+        let told = |now| waiting(&started, &rows(now)).collect::<Vec<_>>();
+        assert_eq!(told(["a", "b", "c", "d"]), [""; 0]);
+        assert_eq!(told(["a", "x", "x", "d"]), [""; 0]);
+        assert_eq!(told(["x", "b", "c", "x"]), ["listen", "limits.queued_reads_max"]);
+    }
+}
