@@ -207,6 +207,7 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
         archive: typed.path("storage.archive_directory", None)?,
         defaults,
         time: default.time,
+        progress: default.progress,
         on_fatal: default.on_fatal,
     })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::active::NextSegment;
 use super::age::{self, AgeClock};
+use super::busy::Busy;
 use super::clock::Clock;
 use super::commit_log::Log;
 use super::disk::Disk;
@@ -67,6 +68,8 @@ pub(crate) struct Engine {
     pub(crate) trash: PathBuf,
     pub(crate) space: Space,
     pub(crate) sync_latency: Latencies,
+    /// The flushers by their numbers, and behind them the thread that keeps time.
+    pub(crate) busy: Busy,
     data: PathBuf,
     age: Mutex<AgeClock>,
     /// What it came to at the last look.
@@ -97,6 +100,7 @@ impl Engine {
             trash: names::trash(data),
             data: data.to_owned(),
             sync_latency: Latencies::new(),
+            busy: Busy::new(options.flushers.saturating_add(1)),
             space: Space::new(options.min_free_bytes),
             jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.

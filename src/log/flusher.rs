@@ -14,9 +14,10 @@ pub(crate) fn start(engine: &Arc<Engine>, workers: usize) -> io::Result<Vec<Join
     (0..workers)
         .map(|n| {
             let engine = Arc::clone(engine);
-            thread::Builder::new()
-                .name(format!("sync-{n}"))
-                .spawn(move || while engine.jobs().recv().is_ok_and(|job| run(&engine, job)) {})
+            thread::Builder::new().name(format!("sync-{n}")).spawn(move || {
+                let work = |job| engine.busy.during(n, || run(&engine, job));
+                while engine.jobs().recv().is_ok_and(work) {}
+            })
         })
         .collect()
 }

@@ -30,7 +30,10 @@ pub(crate) fn start(
         let mut looks = Looks::default();
         let mut next_look = Instant::now();
         let mut first_due: Option<Timer> = None;
+        let keeper = engine.options.flushers;
         loop {
+            // It is never at one thing for longer than a look and the wait until the next.
+            engine.busy.begin(keeper);
             if first_due.is_none() {
                 first_due = engine.timers().try_recv().ok();
             }
@@ -46,6 +49,7 @@ pub(crate) fn start(
                 next_look = now + Space::LOOK_EVERY;
             }
             if !wait(&engine, &mut first_due, next_look, &stop) {
+                engine.busy.end(keeper);
                 return;
             }
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -237,6 +238,14 @@ impl Logs {
         self.engine.sync_latency.percentiles()
     }
 
+    /// For how long the thread that has been at its work longest has been at it: of those that
+    /// write and sync, and of the one that keeps time, which takes a second at most. The queue
+    /// waits no longer than they all do.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.engine.busy.longest()
+    }
+
     /// From now on a flusher hands those whose appends it has decided to `deliver`, which has them
     /// woken, by dropping what it is given, on this thread or another. It is called without a lock
     /// and must not block.
@@ -398,11 +407,14 @@ fn open_all(
     names: &[String],
 ) -> Result<BTreeMap<String, Arc<Log>>, OpenError> {
     let failed = AtomicBool::new(false);
+    let progress = &engine.options.progress;
+    progress.found(names.len());
     let opened = parallel::each(at_once(&engine.options), names, |name| {
         // One that does not open is enough: the others are left as they are.
         (!failed.load(Ordering::Relaxed)).then(|| {
             let opened = open_one(engine, above, name);
             failed.fetch_or(opened.is_err(), Ordering::Relaxed);
+            progress.log_opened();
             opened.map(|log| (name.clone(), log))
         })
     });

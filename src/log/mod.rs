@@ -6,7 +6,8 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, parallel |
+//! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, |
+//! | | parallel, busy, progress |
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
@@ -18,6 +19,7 @@ mod active;
 mod age;
 mod archive;
 mod archived;
+mod busy;
 mod checkpoint;
 mod chunk;
 mod clock;
@@ -48,6 +50,7 @@ mod parallel;
 mod prepared;
 mod producer;
 mod producers;
+mod progress;
 mod readers;
 mod recovery;
 mod retention;
@@ -64,6 +67,7 @@ mod width;
 mod writer;
 
 pub use archived::{ArchivedBatch, ArchivedBatches, ArchivedError, ArchivedSegment};
+pub(crate) use busy::Busy;
 pub use chunk::{Chunk, StoredBatch};
 pub use clock::{HostTime, SimTime, TimeSource};
 pub use commit_log::{Append, Description, Log, Summary, Trimmed};
@@ -79,6 +83,7 @@ pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
 pub use offset::{Bounds, Durability, LogId, Offset};
 pub use producer::{Producer, ProducerId};
 pub use producers::PRODUCER_BATCHES_MAX;
+pub use progress::{OpenProgress, Opened};
 pub use readers::{Reader, ReaderAction, ReaderOrder};
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,

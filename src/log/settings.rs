@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::clock::{HostTime, TimeSource};
 use super::error::FatalError;
+use super::progress::OpenProgress;
 
 /// The largest segment that can be set, in bytes.
 pub const SEGMENT_BYTES_LIMIT: u64 = 4 << 30;
@@ -203,6 +204,8 @@ pub struct Options {
     pub archive: Option<PathBuf>,
     /// The clocks. The host's.
     pub time: Arc<dyn TimeSource>,
+    /// Counts what the opening does.
+    pub progress: Arc<OpenProgress>,
     /// Called once, from any thread, when a write or sync failed and the process should end.
     pub on_fatal: Arc<dyn Fn(&FatalError) + Send + Sync>,
 }
@@ -224,6 +227,7 @@ impl Default for Options {
             defaults: LogSettings::default(),
             archive: None,
             time: Arc::new(HostTime::new()),
+            progress: Arc::default(),
             on_fatal: Arc::new(|_| {}),
         }
     }

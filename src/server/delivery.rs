@@ -13,24 +13,33 @@ use crate::service::errands::PollThreads;
 const FEW: usize = 2;
 
 /// While it exists, poll threads wake those who wait for `logs`.
-pub(super) struct Delivery(Arc<Logs>);
+pub(super) struct Delivery {
+    logs: Arc<Logs>,
+    threads: Arc<PollThreads>,
+}
 
 impl Delivery {
     /// By the poll threads of `environment`.
     pub(super) fn start(logs: Arc<Logs>, environment: &Arc<Environment>) -> Self {
-        let threads = PollThreads::of(environment);
+        let threads = Arc::new(PollThreads::of(environment));
+        let those = Arc::clone(&threads);
         logs.deliver_by(move |woken: Woken| {
             if woken.len() > FEW {
-                threads.run(move || drop(woken));
+                those.run(move || drop(woken));
             }
         });
-        Self(logs)
+        Self { logs, threads }
+    }
+
+    pub(super) fn threads(&self) -> &Arc<PollThreads> {
+        &self.threads
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.0.deliver_by(drop);
+        self.logs.deliver_by(drop);
+        self.threads.close();
     }
 }
 

@@ -6,7 +6,7 @@
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
 //! (the thread that asks open streams again), `backlog` (who waits to be accepted), `hearing` (the
-//! thread that notices when nobody is), `running` (the server itself), `null` (one without logs, to
+//! thread that notices when nobody is), `vitals` (whether threads still come to work), `running` (the server itself), `null` (one without logs, to
 //! compare it with).
 
 mod arguments;
@@ -19,9 +19,11 @@ mod null;
 mod options;
 mod review;
 mod running;
+mod vitals;
 
 pub use error::StartError;
 pub(crate) use null::NullServer;
 pub(crate) use options::default_poll_threads;
 pub use options::{ServerOptions, Transport};
 pub use running::{Server, Stopped};
+pub use vitals::{Stillness, Vitals};

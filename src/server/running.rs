@@ -16,6 +16,7 @@ use super::error::StartError;
 use super::hearing::{Accepted, Hearing};
 use super::options::{ServerOptions, Transport};
 use super::review::Review;
+use super::vitals::Vitals;
 use crate::log::Logs;
 use crate::service::backend::Backend;
 use crate::service::checker::Checker;
@@ -46,12 +47,13 @@ const LEAVING: Duration = Duration::from_millis(1000);
 pub struct Server {
     // Dropped in this order: first nothing more for poll threads, then no more calls, then those
     // who work for them.
-    _delivery: Delivery,
+    delivery: Delivery,
     core: grpcio::Server,
     review: Review,
     /// `None` until someone wants to know.
     hearing: Option<Hearing>,
     accepted: Accepted,
+    logs: Arc<Logs>,
     backend: Arc<Backend>,
     /// `None` in plaintext.
     credentials: Option<Current>,
@@ -88,7 +90,7 @@ impl Server {
         let environment =
             Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
         let delivery = Delivery::start(Arc::clone(&logs), &environment);
-        let guard = Arc::new(Guard::new(logs, options.rules.clone(), authentication));
+        let guard = Arc::new(Guard::new(Arc::clone(&logs), options.rules.clone(), authentication));
         let statuses = Statuses { legacy_404: options.legacy_404 };
         let backend = Arc::new(Backend::start(
             Arc::clone(&guard),
@@ -108,11 +110,12 @@ impl Server {
         let review = Review::start(guard)?;
         core.start();
         Ok(Self {
-            _delivery: delivery,
+            delivery,
             core,
             review,
             hearing: None,
             accepted,
+            logs,
             backend,
             credentials,
             port,
@@ -123,6 +126,16 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// For whoever watches whether the server still moves.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        Vitals {
+            logs: Arc::clone(&self.logs),
+            backend: Arc::clone(&self.backend),
+            poll_threads: Arc::clone(self.delivery.threads()),
+        }
     }
 
     /// Calls `when_deaf` on another thread, once, if the listener accepts nothing any more: when

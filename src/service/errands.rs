@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use grpcio::{ChannelBuilder, Client, Environment};
 use parking_lot::Mutex;
@@ -34,6 +35,8 @@ pub(crate) struct PollThreads {
 #[derive(Default)]
 struct Tray {
     state: Mutex<State>,
+    /// Since when it has not done what it was asked to show that it is there.
+    asked: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -65,21 +68,48 @@ impl PollThreads {
     }
 }
 
-impl Drop for PollThreads {
-    fn drop(&mut self) {
+impl PollThreads {
+    /// Lets go of the threads; what was not done is done now, and what comes later at once.
+    pub(crate) fn close(&self) {
         for tray in &self.trays {
             tray.close();
         }
     }
+
+    /// For how long one of them has not come to its errands. To be asked again and again: each time
+    /// they are given one that shows the next time that they came.
+    pub(crate) fn away_for(&self) -> Duration {
+        self.trays.iter().map(Tray::away_for).max().unwrap_or_default()
+    }
+}
+
+impl Drop for PollThreads {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 impl Tray {
+    fn away_for(self: &Arc<Self>) -> Duration {
+        let asked = *self.asked.lock();
+        if let Some(asked) = asked {
+            return asked.elapsed();
+        }
+        *self.asked.lock() = Some(Instant::now());
+        let tray = Arc::clone(self);
+        self.put(Box::new(move || *tray.asked.lock() = None));
+        Duration::ZERO
+    }
+
     fn put(&self, errand: Errand) {
-        let thread = {
-            let state = &mut *self.state.lock();
-            state.errands.push(errand);
-            state.thread.take()
-        };
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            return errand();
+        }
+        state.errands.push(errand);
+        let thread = state.thread.take();
+        drop(state);
         wake(thread);
     }
 
@@ -138,12 +168,36 @@ mod tests {
     }
 
     #[test]
+    fn a_poll_thread_that_does_not_come_to_its_errands_is_away() {
+        let environment = Arc::new(EnvBuilder::new().cq_count(2).build());
+        let threads = PollThreads::of(&environment);
+        let (release, released) = unbounded::<()>();
+        let (began, has_begun) = unbounded();
+        threads.run(move || {
+            began.send(()).unwrap();
+            let _released = released.recv();
+        });
+        has_begun.recv().unwrap();
+        while threads.away_for() < Duration::from_millis(50) {
+            thread::yield_now();
+        }
+        drop(release);
+        // One answer at a time, so it takes a few questions until both have come.
+        while threads.away_for() > Duration::ZERO || threads.away_for() > Duration::ZERO {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
     fn what_was_not_done_is_done_at_the_end() {
         let tray = Tray::default();
         let (tell, told) = unbounded();
         tray.put(Box::new(move || tell.send(()).unwrap()));
         tray.close();
-        assert_eq!(told.recv(), Ok(()));
+        assert_eq!(told.try_recv(), Ok(()));
+        let (late, heard) = unbounded();
+        tray.put(Box::new(move || late.send(()).unwrap()));
+        assert_eq!(heard.try_recv(), Ok(()));
         assert!(tray.poll_errands(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }

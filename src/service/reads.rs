@@ -4,13 +4,16 @@
 //! Their queue is bounded: a read that finds it full is refused at once.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::refusal::{Limited, OverLimit};
 use crate::fail_points::fail_point;
+use crate::log::Busy;
 
 /// A read that waits for a thread.
 pub(crate) trait Read: Send {
@@ -26,6 +29,7 @@ pub(crate) struct Reads {
     /// `None` once it is closed.
     queue: Mutex<Option<Sender<Box<dyn Read>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    busy: Arc<Busy>,
     queued_max: usize,
 }
 
@@ -34,15 +38,26 @@ impl Reads {
     pub(crate) fn start(role: &str, threads: usize, queued_max: usize) -> io::Result<Self> {
         fail_point!("reads::start", fails);
         let (queue, queued) = bounded(queued_max);
-        let reads = Self { queue: Mutex::new(Some(queue)), threads: Mutex::default(), queued_max };
+        let reads = Self {
+            queue: Mutex::new(Some(queue)),
+            threads: Mutex::default(),
+            busy: Arc::new(Busy::new(threads)),
+            queued_max,
+        };
         for number in 0..threads {
-            let queued = queued.clone();
+            let (queued, busy) = (queued.clone(), Arc::clone(&reads.busy));
             let thread = thread::Builder::new()
                 .name(format!("{role}-{number}"))
-                .spawn(move || serve(&queued))?;
+                .spawn(move || serve(&queued, &busy, number))?;
             reads.threads.lock().push(thread);
         }
         Ok(reads)
+    }
+
+    /// For how long the thread that has been at one read longest has been at it. The queue waits
+    /// no longer than they all do.
+    pub(crate) fn busy_for(&self) -> Duration {
+        self.busy.longest()
     }
 
     /// Queues `read`, or refuses it if there is no room or nobody to serve it.
@@ -76,10 +91,10 @@ impl Drop for Reads {
     }
 }
 
-fn serve(queued: &Receiver<Box<dyn Read>>) {
+fn serve(queued: &Receiver<Box<dyn Read>>, busy: &Busy, thread: usize) {
     for read in queued {
         fail_point!("reads::read");
-        read.run();
+        busy.during(thread, || read.run());
     }
 }
 

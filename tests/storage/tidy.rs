@@ -92,7 +92,7 @@ fn storage_and_the_access_list_know_nothing_of_the_wire() {
 const FLOORS: [&[&str]; 6] = [
     &[
         "offset", "producer", "error", "codec", "width", "names", "clock", "settings", "latency",
-        "pace", "parallel",
+        "pace", "parallel", "busy", "progress",
     ],
     &["disk", "seed", "frame", "store_header", "footer"],
     &["store", "scan", "index", "watermark", "group"],

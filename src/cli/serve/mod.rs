@@ -2,7 +2,8 @@
 //!
 //! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
 //! without a stop), `notify` (systemd), `access` (certificates, policy, limits), `reload` (those
-//! again), `watch` (whether their files changed), `running` (a server and its signals).
+//! again), `watch` (whether their files changed),
+//! `watchdog` (signs of life), `running` (a server and its signals).
 
 pub(super) mod access;
 mod allocator;
@@ -14,6 +15,7 @@ mod reload;
 mod running;
 pub(super) mod settings;
 mod watch;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! What systemd is told. Without systemd every call does nothing.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// The server takes calls; also the end of a reload.
@@ -18,6 +20,22 @@ pub(super) fn reloading() {
 /// The server is going to end.
 pub(super) fn stopping() {
     send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// The server still moves.
+pub(super) fn alive() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// How long systemd waits from one sign of life to the next, if it does.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// The start goes on, as `status` says, and may take so much longer.
+pub(super) fn starting(status: &str, longer: Duration) {
+    let longer_us = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::ExtendTimeoutUsec(longer_us), NotifyState::Status(status)]);
 }
 
 /// A line for `systemctl status`.

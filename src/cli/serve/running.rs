@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use super::access::Access;
 use super::settings::Settings;
 use super::watch::Watch;
-use super::{fatal, notify, reload};
+use super::{fatal, notify, reload, watchdog};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
 use crate::config::Config;
@@ -48,9 +48,12 @@ impl Running {
         access: Access,
     ) -> Result<Self, CliError> {
         notify::status("recovering logs");
-        let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..config.storage.clone() };
+        let storage = config.storage.clone();
+        let opening = watchdog::while_opening(Arc::clone(&storage.progress)).ok();
+        let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..storage };
         let disk = OsDisk::with_spare_descriptors(SPARE_DESCRIPTORS);
         let logs = Logs::open(&config.data_dir, Arc::new(disk), storage)?;
+        drop(opening);
         let options = ServerOptions {
             limits: access.limits,
             legacy_404: config.legacy_404,
@@ -99,6 +102,9 @@ impl Running {
     /// Serves until a signal says to stop, and stops in order. So it does if its listener is deaf,
     /// and fails then: the next start can be reached again.
     pub(super) fn until_stopped(mut self, mut signals: Signals) -> Result<(), CliError> {
+        let _fed = watchdog::while_serving(self.server.vitals()).inspect_err(|error| {
+            log::warn!("event=watchdog_unfed error={:?}", error.to_string());
+        });
         let handle = signals.handle();
         if let Err(error) = self.server.watch_listener(move || handle.close()) {
             log::warn!("event=listener_unwatched error={:?}", error.to_string());

@@ -75,6 +75,7 @@ pub(super) fn survey(
             },
         };
         survey.stores.push(surveyed);
+        site.engine.options.progress.store_read();
     }
     Ok(survey)
 }
