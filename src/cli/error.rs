@@ -37,6 +37,13 @@ pub(super) enum CliError {
     Start(#[from] StartError),
     #[error("{address} accepted no connection for 5 s although some waited")]
     Deaf { address: SocketAddr },
+    #[error(
+        "systemd passed {sockets} sockets, and none is for {listen}: set `listen` to the address \
+         in the socket unit, which has to be of IPv6, as in ListenStream=[::]:8400"
+    )]
+    NotPassed { listen: SocketAddr, sockets: usize },
+    #[error("cannot look at the open files")]
+    Descriptors(#[source] io::Error),
     #[error("the logs did not close in order")]
     Close(#[from] CloseError),
     #[error("cannot receive signals")]

@@ -35,12 +35,13 @@ impl CliError {
     /// With which code the command ends.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Acl(_) => USAGE,
+            Self::Config(_) | Self::Tls(_) | Self::Acl(_) | Self::NotPassed { .. } => USAGE,
             Self::Certs(error) => certs(error),
             Self::Open(error) => open(error),
             Self::Start(error) => start(error),
             Self::Close(_)
             | Self::Deaf { .. }
+            | Self::Descriptors(_)
             | Self::Signals(_)
             | Self::Thread(_)
             | Self::OpenInput { .. }

@@ -1,34 +1,28 @@
-//! How many connections wait to be accepted on a listener, from the kernel's table of sockets.
+//! How many connections wait to be accepted on a listener of this process.
 //!
 //! The core hands out no listener, and a connection made for a try would succeed without anyone who
-//! accepts it. A line of `/proc/self/net/tcp` has its columns apart by blanks: number, local
-//! address, remote address, state, queues, and some more of which the tenth is the inode. Numbers
-//! are hexadecimal but for the inode. The second queue of a listener is its backlog.
+//! accepts it. So the listener is looked for among the open descriptors, and the kernel is asked:
+//! of a listening socket `tcpi_unacked` in TCP_INFO is the length of its backlog (Linux,
+//! `net/ipv4/tcp.c`). The kernel's table of sockets in `/proc` would not show one that systemd
+//! opened for a service with a network of its own.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::fs;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::net::sockopt::socket_acceptconn;
 
 use crate::fail_points::fail_point;
 
-const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 const OWN_FILES: &str = "/proc/self/fd";
-/// `TCP_LISTEN`.
-const LISTENS: &str = "0A";
 
-/// Where the kernel keeps the backlog of a listener of this process.
+/// A listener of this process.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    table: &'static str,
-    inode: u64,
-}
-
-/// A listener's line.
-#[derive(Debug, PartialEq, Eq)]
-struct Listener {
-    port: u16,
-    waiting: u32,
-    inode: u64,
+    /// A descriptor of its own, so that the number is no other file's later.
+    listener: OwnedFd,
 }
 
 impl Backlog {
@@ -36,92 +30,85 @@ impl Backlog {
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none, else what `/proc` answered.
+    /// `NotFound` if there is none, else what the kernel answered.
     pub(super) fn of(port: u16) -> io::Result<Self> {
         fail_point!("backlog::of", fails);
-        let own = own_sockets()?;
-        for table in TABLES {
-            let listener =
-                find(table, |listener| listener.port == port && own.contains(&listener.inode))?;
-            if let Some(Listener { inode, .. }) = listener {
-                return Ok(Self { table, inode });
-            }
-        }
-        Err(io::ErrorKind::NotFound.into())
+        listener(|address| address.port() == port)
     }
 
-    /// How many connections wait now. Takes a file descriptor for a moment.
+    /// How many connections wait now.
     pub(super) fn waiting(&self) -> io::Result<u32> {
         fail_point!("backlog::waiting", fails);
-        let listener = find(self.table, |listener| listener.inode == self.inode)?;
-        listener.map(|listener| listener.waiting).ok_or_else(|| io::ErrorKind::NotFound.into())
+        tcp_info(&self.listener).map(|info| info.tcpi_unacked)
     }
 }
 
-/// The inodes of this process's sockets.
-fn own_sockets() -> io::Result<HashSet<u64>> {
-    let mut inodes = HashSet::new();
-    for entry in fs::read_dir(OWN_FILES)? {
-        // One that was closed meanwhile is no listener.
-        let Ok(target) = fs::read_link(entry?.path()) else { continue };
-        inodes.extend(target.to_str().and_then(inode_of));
-    }
-    Ok(inodes)
-}
-
-/// The inode in `socket:[INODE]`.
-fn inode_of(target: &str) -> Option<u64> {
-    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// The first listener of `table` that is `wanted`. The kernel lists them before the connections, so
-/// that few lines are read.
-fn find(table: &str, wanted: impl Fn(&Listener) -> bool) -> io::Result<Option<Listener>> {
-    let lines = match File::open(table) {
-        Ok(file) => BufReader::new(file).lines(),
-        // A host without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+/// Whether this process has a listener at `address` already, which somebody passed to it. Any IPv4
+/// address is any IPv6 address there: the core takes both for the same.
+pub(crate) fn is_passed(address: SocketAddr) -> io::Result<bool> {
+    let is_it = |other: SocketAddr| {
+        let is_same = other.ip().to_canonical() == address.ip().to_canonical();
+        let are_any = other.ip().is_unspecified() && address.ip().is_unspecified();
+        other.port() == address.port() && (is_same || are_any)
     };
-    for line in lines {
-        let listener = read(&line?).filter(|listener| wanted(listener));
-        if listener.is_some() {
-            return Ok(listener);
+    match listener(is_it) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first listener of this process whose address is `wanted`.
+fn listener(wanted: impl Fn(SocketAddr) -> bool) -> io::Result<Backlog> {
+    for entry in fs::read_dir(OWN_FILES)? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(listener) = number.and_then(listening) else { continue };
+        let address = rustix::net::getsockname(&listener)?;
+        if SocketAddr::try_from(address).is_ok_and(&wanted) {
+            return Ok(Backlog { listener });
         }
     }
-    Ok(None)
+    Err(io::ErrorKind::NotFound.into())
 }
 
-/// The listener that `line` is about, if it is about one.
-fn read(line: &str) -> Option<Listener> {
-    let mut columns = line.split_ascii_whitespace().skip(1);
-    let (_, port) = columns.next()?.rsplit_once(':')?;
-    if columns.nth(1)? != LISTENS {
+/// A descriptor of our own for the listening socket behind this one; `None` if it is anything else.
+#[allow(unsafe_code)]
+fn listening(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the number is not -1, as it was listed, and is used at once. Should somebody close it
+    // meanwhile, the kernel says so, or it is another file of this process, which is looked at.
+    let file = unsafe { BorrowedFd::borrow_raw(number) };
+    if !socket_acceptconn(file).unwrap_or(false) {
         return None;
     }
-    let (_, waiting) = columns.next()?.split_once(':')?;
-    Some(Listener {
-        port: u16::from_str_radix(port, 16).ok()?,
-        waiting: u32::from_str_radix(waiting, 16).ok()?,
-        inode: columns.nth(4)?.parse().ok()?,
-    })
+    let own = file.try_clone_to_owned().ok()?;
+    // It may have become another one since.
+    socket_acceptconn(&own).unwrap_or(false).then_some(own)
+}
+
+#[allow(unsafe_code)]
+fn tcp_info(socket: &OwnedFd) -> io::Result<libc::tcp_info> {
+    // SAFETY: the structure is numbers alone, for which zeros are valid.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut bytes = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or_default();
+    // SAFETY: the pointers are to live values, and the kernel writes at most as many bytes as it is
+    // told that there are; an older one writes fewer.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut bytes,
+        )
+    };
+    if failed == 0 { Ok(info) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{IpAddr, TcpListener, TcpStream};
 
     use super::*;
-
-    #[test]
-    fn a_line_is_read_by_its_columns() {
-        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt ";
-        assert_eq!(read(head), None);
-        let listens = "   0: 0100007F:20D0 00000000:0000 0A 00000000:0000001F 00:00000000 00000000 \
-                       0        0 104342 1 0000000000000000 100 0 0 10 0";
-        assert_eq!(read(listens), Some(Listener { port: 8400, waiting: 31, inode: 104_342 }));
-        assert_eq!(read(&listens.replace(" 0A ", " 01 ")), None);
-    }
 
     #[test]
     fn r16_connections_that_nobody_accepts_are_counted() {
@@ -135,16 +122,25 @@ mod tests {
             assert_eq!(backlog.waiting().unwrap(), 3);
             let _accepted = listener.accept().unwrap();
             assert_eq!(backlog.waiting().unwrap(), 2);
-            drop(listener);
-            assert_eq!(backlog.waiting().unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
     #[test]
     fn what_listens_elsewhere_is_not_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
+        assert!(is_passed(address).unwrap());
         drop(listener);
-        assert_eq!(Backlog::of(port).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(Backlog::of(address.port()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!is_passed(address).unwrap());
+    }
+
+    #[test]
+    fn any_address_is_the_same_in_both_families_and_no_other() {
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let port = listener.local_addr().unwrap().port();
+        let passed = |ip: IpAddr| is_passed(SocketAddr::new(ip, port)).unwrap();
+        assert!(passed("::".parse().unwrap()) && passed("0.0.0.0".parse().unwrap()));
+        assert!(!passed("127.0.0.1".parse().unwrap()));
     }
 }

@@ -6,8 +6,8 @@
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
 //! (the thread that asks open streams again), `backlog` (who waits to be accepted), `hearing` (the
-//! thread that notices when nobody is), `vitals` (whether threads still come to work), `running` (the server itself), `null` (one without logs, to
-//! compare it with).
+//! thread that notices when nobody is), `vitals` (whether threads still come to their
+//! work), `running` (the server itself), `null` (one without logs, to compare it with).
 
 mod arguments;
 mod backlog;
@@ -21,6 +21,7 @@ mod review;
 mod running;
 mod vitals;
 
+pub(crate) use backlog::is_passed;
 pub use error::StartError;
 pub(crate) use null::NullServer;
 pub(crate) use options::default_poll_threads;

@@ -6,11 +6,11 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `rules`, `caller`, `session`, `guard`,
-//! `checker` (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
-//! `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services share),
-//! `ending`, `producing` and `consuming` (what interfaces have in common), then the services
-//! `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no
-//! log.
+//! `checker` (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`,
+//! `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services
+//! share), `ending`, `producing` and `consuming` (what interfaces have in common), then the
+//! services `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`,
+//! which has no log.
 
 pub(crate) mod admin;
 mod audit;

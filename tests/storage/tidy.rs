@@ -8,8 +8,12 @@ const LINE_WIDTH_MAX: usize = 100;
 /// Lines of a function.
 const FUNCTION_LINES_MAX: usize = 60;
 /// The files that may say `unsafe`, each with its argument beside it.
-const MAY_BE_UNSAFE: [&str; 3] =
-    ["src/log/disk/os.rs", "src/cli/environment.rs", "src/cli/serve/allocator.rs"];
+const MAY_BE_UNSAFE: [&str; 4] = [
+    "src/log/disk/os.rs",
+    "src/server/backlog.rs",
+    "src/cli/environment.rs",
+    "src/cli/serve/allocator.rs",
+];
 
 fn sources(below: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! What decides who gets in and how much they may: certificates, what of them is revoked, the access
-//! control list and the limits, read together.
+//! What decides who gets in and how much they may: certificates, what of them is revoked, the
+//! access control list and the limits, read together.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! `varve serve`: from the configuration to an orderly stop.
 //!
 //! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
-//! without a stop), `notify` (systemd), `access` (certificates, policy, limits), `reload` (those
+//! without a stop), `notify` and `passed` (systemd), `access` (certificates, policy, limits), `reload` (those
 //! again), `watch` (whether their files changed),
 //! `watchdog` (signs of life), `running` (a server and its signals).
 
@@ -10,6 +10,7 @@ mod allocator;
 mod fatal;
 mod logging;
 mod notify;
+mod passed;
 mod process;
 mod reload;
 mod running;
@@ -57,6 +58,7 @@ impl Serve {
     pub(super) fn run(self, is_json: bool, dropped: &[OsString]) -> Result<ExitCode, CliError> {
         let config = self.settings.load()?;
         let access = Access::load(&config)?;
+        passed::check(config.listen)?;
         logging::start();
         for variable in dropped {
             log::warn!("event=variable_ignored name={variable:?}");

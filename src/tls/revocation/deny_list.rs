@@ -1,8 +1,8 @@
 //! The server's own list of certificates that count for nothing.
 //!
 //! A line names one certificate: `fingerprint, SHA-256` or `serial, NUMBER, ISSUER`, numbers in
-//! hexadecimal with or without colons, the issuer as `varve certs inspect` shows it, commas and all.
-//! Empty lines and those that begin with `#` are passed over.
+//! hexadecimal with or without colons, the issuer as `varve certs inspect` shows it, commas and
+//! all. Empty lines and those that begin with `#` are passed over.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Which clients' certificates are revoked: by the lists of their CAs, and by a list of our own.
 //!
-//! The gRPC core knows neither, and a connection that exists would be asked nothing more; so this is
-//! asked with every call, and of open streams twice a second.
+//! The gRPC core knows neither, and a connection that exists would be asked nothing more; so this
+//! is asked with every call, and of open streams twice a second.
 //!
 //! Files, lowest first: `holder` (what a certificate is revoked by), `deny_list` (ours), `crl`
 //! (those of CAs).
