@@ -10,6 +10,7 @@ use super::active::NextSegment;
 use super::age::{self, AgeClock};
 use super::clock::Clock;
 use super::commit_log::Log;
+use super::counters::Counters;
 use super::disk::Disk;
 use super::error::FatalError;
 use super::files::FileCache;
@@ -67,6 +68,7 @@ pub(crate) struct Engine {
     pub(crate) trash: PathBuf,
     pub(crate) space: Space,
     pub(crate) sync_latency: Latencies,
+    pub(crate) counters: Counters,
     data: PathBuf,
     age: Mutex<AgeClock>,
     /// What it came to at the last look.
@@ -97,6 +99,7 @@ impl Engine {
             trash: names::trash(data),
             data: data.to_owned(),
             sync_latency: Latencies::new(),
+            counters: Counters::new(),
             space: Space::new(options.min_free_bytes),
             jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.
@@ -131,6 +134,11 @@ impl Engine {
     pub(crate) fn forget_queued(&self) {
         while self.jobs.1.try_recv().is_ok() || self.timers.1.try_recv().is_ok() {}
         while self.chores.1.try_recv().is_ok() {}
+    }
+
+    /// How many jobs and chores wait.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.jobs.1.len(), self.chores.1.len())
     }
 
     pub(crate) fn chores(&self) -> &Receiver<Job> {

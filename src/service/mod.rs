@@ -6,7 +6,7 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
+//! (who may what), `calls` (what became of them), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
 //! `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services share),
 //! `ending`, `producing` and `consuming` (what interfaces have in common), then the services
 //! `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no
@@ -17,6 +17,7 @@ mod audit;
 pub(crate) mod backend;
 mod bucket;
 mod caller;
+pub(crate) mod calls;
 pub(crate) mod checker;
 mod consuming;
 mod crew;
@@ -44,7 +45,7 @@ mod reads;
 mod records;
 pub(crate) mod reflection;
 mod refusal;
-mod session;
+pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod varve_v1;
 pub(crate) mod wait;

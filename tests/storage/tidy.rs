@@ -113,6 +113,7 @@ const FLOORS: [&[&str]; 6] = [
         "archive",
         "archived",
         "retention",
+        "counters",
     ],
     &["recovery"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],

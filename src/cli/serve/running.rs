@@ -9,11 +9,13 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::iterator::Signals;
 
 use super::access::Access;
-use super::{fatal, notify};
+use super::{fatal, notify, watched};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
 use crate::config::Config;
 use crate::log::{Logs, Options, OsDisk};
+use crate::ops::Ops;
+use crate::ops::http::HttpListener;
 use crate::server::{Server, ServerOptions};
 
 /// What connections cannot take: enough for the logs to begin segments and to open old ones when
@@ -26,12 +28,17 @@ pub(super) struct Running {
     address: SocketAddr,
     logs: Arc<Logs>,
     server: Server,
+    ops: Arc<Ops>,
+    /// `None` if it is off, or not to be had.
+    http: Option<HttpListener>,
 }
 
 /// What a program reads instead of `listening on`.
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Running {
@@ -51,7 +58,10 @@ impl Running {
         match Server::start(options, Arc::clone(&logs)) {
             Ok(server) => {
                 let address = SocketAddr::new(config.listen.ip(), server.port());
-                Ok(Self { config, address, logs, server })
+                let bounds = config.metrics.bounds;
+                let ops = Arc::new(Ops::new(Arc::clone(&logs), server.observer(), bounds));
+                let http = watched::listen(&config.metrics, &ops);
+                Ok(Self { config, address, logs, server, ops, http })
             }
             Err(error) => {
                 // The reason why nothing is served counts; whatever else fails now is in the log.
@@ -66,9 +76,13 @@ impl Running {
     /// Says that calls are taken, to people, programs and systemd.
     pub(super) fn announce(&self, is_json: bool) -> Result<(), CliError> {
         let address = self.address;
-        let told = match is_json {
-            true => output::json(&Listening { listening: address }),
-            false => output::line(format_args!("listening on {address}")),
+        let metrics = self.http.as_ref().map(HttpListener::address);
+        let told = match (is_json, metrics) {
+            (true, metrics) => output::json(&Listening { listening: address, metrics }),
+            (false, None) => output::line(format_args!("listening on {address}")),
+            (false, Some(at)) => output::line(format_args!(
+                "listening on {address}\nmetrics and status on http://{at}/"
+            )),
         };
         match told {
             // A server goes on without anyone who reads its output.
@@ -117,10 +131,12 @@ impl Running {
                     log::warn!("event=check text={warning:?}");
                 }
                 access.apply(&self.server);
+                self.ops.reloads().done();
                 log::info!("event=reloaded");
                 notify::ready(&self.status());
             }
             Err(error) => {
+                self.ops.reloads().refused();
                 log::error!("event=reload_refused kept=old error={:?}", chain(&error));
                 notify::ready("reload refused, the old files stay in force: see the log");
             }
@@ -134,6 +150,8 @@ impl Running {
         if stopped.calls_cancelled || stopped.threads_left > 0 {
             log::warn!("event=calls_cancelled threads_left={}", stopped.threads_left);
         }
+        // What is asked from now on would meet logs that close.
+        drop(self.http);
         self.logs.close()?;
         log::info!("event=stopped");
         Ok(())
