@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::error::ConfigError;
 use super::typed::Typed;
-use crate::ops::Bounds;
+use crate::ops::SeriesMax;
 
 /// More series than anyone wants to pay for.
 const SERIES_LIMIT: usize = 100_000;
@@ -16,7 +16,7 @@ pub struct Metrics {
     /// Where the HTTP listener is; none if it is off.
     pub listen: Option<SocketAddr>,
     /// Of how many logs and readers is told.
-    pub bounds: Bounds,
+    pub series_max: SeriesMax,
 }
 
 /// An address or none, as it is typed.
@@ -50,8 +50,8 @@ pub(super) fn read(typed: &mut Typed<'_>, flag: Option<&str>) -> Result<Metrics,
     if let Some(listen) = listen.filter(|listen| !is_public && !listen.ip().is_loopback()) {
         return Err(ConfigError::MetricsInPublic { listen: listen.to_string() });
     }
-    let default = Bounds::default();
+    let default = SeriesMax::default();
     let logs_max = typed.number("metrics.logs_max", default.logs_max, 0..=SERIES_LIMIT)?;
     let readers_max = typed.number("metrics.readers_max", default.readers_max, 0..=SERIES_LIMIT)?;
-    Ok(Metrics { listen, bounds: Bounds { logs_max, readers_max } })
+    Ok(Metrics { listen, series_max: SeriesMax { logs_max, readers_max } })
 }

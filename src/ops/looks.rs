@@ -4,14 +4,14 @@ use crate::log::{Log, Logs, Observation, Reader, ReaderError};
 
 /// How much one look brings back at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct SeriesMax {
     /// Logs, by name; the readers of others are left out as well.
     pub logs_max: usize,
     /// Readers, by the names of their logs and theirs.
     pub readers_max: usize,
 }
 
-impl Default for Bounds {
+impl Default for SeriesMax {
     fn default() -> Self {
         Self { logs_max: 1000, readers_max: 1000 }
     }
@@ -50,21 +50,21 @@ pub(super) struct ReaderLook {
 
 impl Looks {
     /// Looks at `logs`. Blocks on the disk, for readers that lag and the first time.
-    pub(super) fn at(logs: &Logs, bounds: Bounds) -> Self {
+    pub(super) fn at(logs: &Logs, series_max: SeriesMax) -> Self {
         let all = logs.list();
         let mut looks = Self {
             logs_in_all: all.len(),
             logs_damaged: all.iter().filter(|log| log.has_damage()).count(),
-            logs_left_out: all.len().saturating_sub(bounds.logs_max),
+            logs_left_out: all.len().saturating_sub(series_max.logs_max),
             ..Self::default()
         };
-        for log in all.iter().take(bounds.logs_max) {
+        for log in all.iter().take(series_max.logs_max) {
             match log.observe() {
                 Ok(seen) => looks.logs.push(LogLook { name: log.name().to_owned(), seen }),
                 // It was deleted, or its files cannot be read this time.
                 Err(_) => looks.logs_left_out += 1,
             }
-            looks.look_at_readers(log, bounds.readers_max);
+            looks.look_at_readers(log, series_max.readers_max);
         }
         looks
     }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_look_sees_logs_and_the_lag_of_their_readers() {
-        let looks = Looks::at(&logs(), Bounds::default());
+        let looks = Looks::at(&logs(), SeriesMax::default());
         assert_eq!(names(&looks), (vec!["a", "b", "default"], vec![("x", 2), ("y", 0)]));
         assert_eq!((looks.logs_in_all, looks.logs_damaged, looks.logs_left_out), (3, 0, 0));
         let seen = looks.logs[0].seen;
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_bounds_is_counted_and_not_brought() {
-        let looks = Looks::at(&logs(), Bounds { logs_max: 1, readers_max: 1 });
+        let looks = Looks::at(&logs(), SeriesMax { logs_max: 1, readers_max: 1 });
         assert_eq!(names(&looks), (vec!["a"], vec![("x", 2)]));
         assert_eq!((looks.logs_in_all, looks.logs_left_out, looks.readers_left_out), (3, 2, 1));
     }

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::health::{Health, State};
-pub use self::looks::Bounds;
 use self::looks::Looks;
+pub use self::looks::SeriesMax;
 pub use self::reloads::Reloads;
 use crate::log::Logs;
 use crate::server::Observer;
@@ -33,17 +33,17 @@ pub struct Ops {
     logs: Arc<Logs>,
     observer: Observer,
     reloads: Reloads,
-    bounds: Bounds,
+    series_max: SeriesMax,
     /// Held while logs are looked at, so that many who ask cost one look at a time.
     looking: Mutex<()>,
 }
 
 impl Ops {
     /// Tells of `logs` and of the server that `observer` sees, of as many logs and readers as
-    /// `bounds` allow.
+    /// `series_max` allows.
     #[must_use]
-    pub fn new(logs: Arc<Logs>, observer: Observer, bounds: Bounds) -> Self {
-        Self { logs, observer, reloads: Reloads::default(), bounds, looking: Mutex::default() }
+    pub fn new(logs: Arc<Logs>, observer: Observer, series_max: SeriesMax) -> Self {
+        Self { logs, observer, reloads: Reloads::default(), series_max, looking: Mutex::default() }
     }
 
     /// The count of reloads, for whoever makes them.
@@ -75,6 +75,6 @@ impl Ops {
 
     fn looks(&self) -> Looks {
         let _one = self.looking.lock();
-        Looks::at(&self.logs, self.bounds)
+        Looks::at(&self.logs, self.series_max)
     }
 }

@@ -5,12 +5,12 @@
 //! of the guard.
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
-//! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `checker`
-//! (who may what), `calls` (what became of them), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`, `wait`,
-//! `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services share),
-//! `ending`, `producing` and `consuming` (what interfaces have in common), then the services
-//! `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`, which has no
-//! log.
+//! `status` (what clients are told), `methods`, `identity`, `caller`, `session`, `guard`, `calls`
+//! (what became of them), `checker` (who may what), `limits`, `bucket`, `rates` (how much, how
+//! fast), `audit`, `detach`, `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means),
+//! `backend` (what the services share), `ending`, `producing` and `consuming` (what interfaces
+//! have in common), then the services `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and
+//! `reflection`, and `null`, which has no log.
 
 pub(crate) mod admin;
 mod audit;

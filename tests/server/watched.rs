@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use grpcio::RpcStatusCode;
 use varve::log::{LogName, LogOverrides, Options, SimDisk};
 use varve::ops::http::HttpListener;
-use varve::ops::{Bounds, Ops};
+use varve::ops::{Ops, SeriesMax};
 
 use crate::disk::fail_syncs;
 use crate::world::{Plan, Producer, Records, World, anywhere, code, in_time, record};
@@ -32,11 +32,11 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        Self::of(World::new(), Bounds::default())
+        Self::of(World::new(), SeriesMax::default())
     }
 
-    fn of(world: World, bounds: Bounds) -> Self {
-        let ops = Ops::new(Arc::clone(&world.logs), world.server().observer(), bounds);
+    fn of(world: World, series_max: SeriesMax) -> Self {
+        let ops = Ops::new(Arc::clone(&world.logs), world.server().observer(), series_max);
         let ops = Arc::new(ops);
         let bound = TcpListener::bind(anywhere()).unwrap();
         let listener = HttpListener::start(bound, &ops).unwrap();
@@ -174,7 +174,7 @@ fn logs_beyond_the_bound_are_counted_and_have_no_series() {
     for name in ["a", "b", "c"] {
         world.logs.create(&LogName::parse(name).unwrap(), LogOverrides::default()).unwrap();
     }
-    let watched = Watched::of(world, Bounds { logs_max: 2, readers_max: 0 });
+    let watched = Watched::of(world, SeriesMax { logs_max: 2, readers_max: 0 });
     let metrics = watched.metrics();
     let segments = |log| value(&metrics, &format!("varve_log_segments{{log=\"{log}\"}}"));
     assert_eq!([segments("a"), segments("b")], [Some(0.0); 2]);
@@ -256,7 +256,7 @@ fn health_tells_its_reasons() {
     let disk = Arc::new(SimDisk::new());
     let storage = Options { min_free_bytes: 0, ..Options::default() };
     let world = World::of(Plan { disk: Some(Arc::clone(&disk)), storage, ..Plan::default() });
-    let watched = Watched::of(world, Bounds::default());
+    let watched = Watched::of(world, SeriesMax::default());
     assert_eq!(watched.get("/healthz"), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
     fail_syncs(&disk);
     assert!(watched.world.client("root").produce_opt(&record("x"), in_time()).is_err());

@@ -58,8 +58,8 @@ impl Running {
         match Server::start(options, Arc::clone(&logs)) {
             Ok(server) => {
                 let address = SocketAddr::new(config.listen.ip(), server.port());
-                let bounds = config.metrics.bounds;
-                let ops = Arc::new(Ops::new(Arc::clone(&logs), server.observer(), bounds));
+                let series_max = config.metrics.series_max;
+                let ops = Arc::new(Ops::new(Arc::clone(&logs), server.observer(), series_max));
                 let http = watched::listen(&config.metrics, &ops);
                 Ok(Self { config, address, logs, server, ops, http })
             }

@@ -94,7 +94,8 @@ impl Log {
         })
     }
 
-    /// The newest segments, at most `segments_max`, oldest first. Blocks on the disk the first time.
+    /// The newest segments, at most `segments_max`, oldest first. Blocks on the disk the first
+    /// time.
     ///
     /// # Errors
     ///

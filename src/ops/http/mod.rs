@@ -1,8 +1,9 @@
 //! The listener of metrics, health and the status page: HTTP/1.1 without TLS, to be read only.
 //!
-//! Four threads of its own take one connection after the other, and each connection one request: so
-//! nothing grows with the number of those who connect. A head has 8 KiB and 2 s to arrive, an answer
-//! 5 s to leave. Whoever is slow holds one thread for so long, and no thread of the server.
+//! Four threads of its own take one connection after the other, and of each connection one request:
+//! so nothing grows with the number of those who connect. A head has 8 KiB and 2 s to arrive, an
+//! answer 5 s to leave. Whoever is slow holds one of these threads for so long, and none of the
+//! server's.
 //!
 //! Files, lowest first: `patience` (waiting for a socket, a time or the stop), `host` (against DNS
 //! rebinding), `request`, `answer`.

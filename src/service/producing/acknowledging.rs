@@ -20,8 +20,8 @@ use crate::service::ending::Ending;
 use crate::service::outbox::Outbox;
 use crate::service::refusal::Refusal;
 
-/// Answers what comes into `window` by way of `outbox`, and counts that in `calls`. Resolves with that and with how the stream
-/// ends, once nothing is left to be answered.
+/// Answers what comes into `window` by way of `outbox`, and counts that in `calls`. Resolves with
+/// the outbox and with how the stream ends, once nothing is left to be answered.
 pub(super) fn start<D: Dialect>(
     window: &Arc<Window>,
     outbox: Outbox,
