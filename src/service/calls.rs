@@ -254,7 +254,7 @@ mod tests {
         method.begin().done();
         let busy = RpcStatus::with_message(RpcStatusCode::RESOURCE_EXHAUSTED, String::new());
         method.begin().failed(busy);
-        method.begin().failed(RpcStatus::with_message(404.into(), String::new()));
+        method.begin().failed(RpcStatus::with_message(404, String::new()));
         drop(method.begin());
         let seen = of(&calls, methods::PRODUCE);
         let ended = [("OK", 1), ("CANCELLED", 1), ("RESOURCE_EXHAUSTED", 1), ("OTHER", 1)];

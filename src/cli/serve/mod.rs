@@ -32,7 +32,8 @@ Examples:
 
 When the server takes calls it prints `listening on ADDRESS:PORT`, and on another line where
 metrics and the status page are; or with --json
-{\"listening\":\"ADDRESS:PORT\",\"metrics\":\"ADDRESS:PORT\"}. If the second address is not to be had, its log says why and the server runs without. The log goes
+{\"listening\":\"ADDRESS:PORT\",\"metrics\":\"ADDRESS:PORT\"}.
+If the second address is not to be had, its log says why and the server runs without. The log goes
 to standard error; VARVE_LOG sets the level: error, warn, info (the default), debug, or by module as
 in `info,varve::log=debug`.
 
