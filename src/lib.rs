@@ -1,8 +1,9 @@
 //! Varve: a durable commit log and its server.
 //!
 //! A file imports only from floors below its own: [`log`] (storage) and [`acl`] know nothing of
-//! the wire; `proto`, `tls` and `service` speak gRPC; `server` runs them; `config` and `cli` stand
-//! on top. Without the `server` feature only the first two are built.
+//! the wire; `proto`, `tls` and `service` speak gRPC; `server` runs them and `ops` tells how
+//! they do; `config` and `cli` stand on top. Without the `server` feature only the first two are
+//! built.
 
 pub mod acl;
 #[cfg(feature = "server")]
@@ -12,7 +13,10 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 mod fail_points;
+pub mod histogram;
 pub mod log;
+#[cfg(feature = "server")]
+pub mod ops;
 #[cfg(feature = "server")]
 pub mod proto;
 #[cfg(feature = "server")]

@@ -67,6 +67,15 @@ pub enum ConfigError {
         /// The key that speaks of TLS.
         key: &'static str,
     },
+    /// Metrics could be read from other hosts, and only one key says that they may.
+    #[error(
+        "metrics.listen is {listen}, which other hosts can reach: whoever does may read the names \
+         of logs, readers and subjects; use a loopback address, or say so with metrics.public"
+    )]
+    MetricsInPublic {
+        /// The address.
+        listen: String,
+    },
     /// A plaintext listener could be reached from other hosts.
     #[error("a plaintext server may listen on a loopback address only, and {listen} is none")]
     PlaintextInPublic {

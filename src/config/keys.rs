@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::metrics::{self, Metrics};
 use super::typed::{Effective, Origin, Typed};
 use crate::log::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogSettings, Options, SEGMENT_BYTES_LIMIT,
@@ -20,6 +21,8 @@ use crate::tls::Subject;
 pub struct Overrides {
     /// Over `listen`.
     pub listen: Option<String>,
+    /// Over `metrics.listen`.
+    pub metrics: Option<String>,
     /// Over `data_dir`.
     pub data_dir: Option<PathBuf>,
     /// Over `tls.cert`.
@@ -51,6 +54,7 @@ pub(super) struct Keys {
     pub(super) legacy_404: bool,
     pub(super) creates_logs: bool,
     pub(super) grpc_threads: usize,
+    pub(super) metrics: Metrics,
     pub(super) plaintext: bool,
     pub(super) plaintext_subject: Subject,
     pub(super) effective: Vec<Effective>,
@@ -99,6 +103,7 @@ impl Keys {
             typed.duration_or_never("reload.watch_every", Duration::from_secs(1)..=DAY)?;
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
         let grpc_threads = typed.number("grpc.threads", default_poll_threads(), 1..=64)?;
+        let metrics = metrics::read(&mut typed, overrides.metrics.as_deref())?;
         let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
         let plaintext_subject = typed.text(
             "insecure.subject",
@@ -123,6 +128,7 @@ impl Keys {
             legacy_404,
             creates_logs,
             grpc_threads,
+            metrics,
             plaintext,
             plaintext_subject,
             effective: typed.finish()?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::keys::{Keys, Overrides};
+use super::metrics::Metrics;
 use super::typed::{Effective, Origin, Typed};
 use crate::log::Options;
 use crate::service::Limits;
@@ -44,6 +45,8 @@ pub struct Config {
     pub creates_logs: bool,
     /// Poll threads, which own the connections.
     pub grpc_threads: usize,
+    /// Metrics and the status page.
+    pub metrics: Metrics,
     /// Every key as it is in force, for people to look at.
     pub effective: Vec<Effective>,
 }
@@ -151,6 +154,7 @@ impl Config {
             legacy_404: keys.legacy_404,
             creates_logs: keys.creates_logs,
             grpc_threads: keys.grpc_threads,
+            metrics: keys.metrics,
             effective: keys.effective,
         })
     }

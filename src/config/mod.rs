@@ -6,7 +6,8 @@
 //! in `scripts/varve.toml`, and a test holds both against what is read here.
 //!
 //! Files, lowest first: `units` (sizes and durations as text), `nearest` (which key was meant),
-//! `error`, `value` (types and ranges), `typed`, `keys` (every key), `meaning`.
+//! `error`, `value` (types and ranges), `typed`, `metrics` (a section), `keys` (every key),
+//! `meaning`.
 
 mod error;
 #[cfg(feature = "floors")]
@@ -14,6 +15,7 @@ mod error;
 pub mod floors;
 mod keys;
 mod meaning;
+mod metrics;
 mod nearest;
 #[cfg(test)]
 mod tests;
@@ -24,4 +26,5 @@ mod value;
 pub use error::{ConfigError, Fault};
 pub use keys::Overrides;
 pub use meaning::{Config, Security, TlsFiles};
+pub use metrics::Metrics;
 pub use typed::{Effective, Origin};

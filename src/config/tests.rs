@@ -185,6 +185,23 @@ fn plaintext_stays_on_this_host_and_excludes_certificates() {
 }
 
 #[test]
+fn metrics_stay_on_this_host_unless_told_twice() {
+    let listen = |text: &str| parse(&format!("{BASE}[metrics]\n{text}\n"));
+    assert_eq!(parse(BASE).unwrap().metrics.listen, Some(([127, 0, 0, 1], 8401).into()));
+    assert_eq!(listen("listen = \"off\"").unwrap().metrics.listen, None);
+    assert!(listen("listen = \"[::1]:0\"").is_ok());
+    let told_once = listen("listen = \"0.0.0.0:8401\"").unwrap_err().to_string();
+    assert!(told_once.starts_with("metrics.listen is 0.0.0.0:8401, which other"), "{told_once}");
+    let told_twice = listen("listen = \"0.0.0.0:8401\"\npublic = true").unwrap();
+    assert_eq!(told_twice.metrics.listen, Some(([0, 0, 0, 0], 8401).into()));
+    assert_eq!(
+        refusal(&format!("{BASE}[metrics]\nlisten = \"on\"\n")),
+        "/etc/v/c.toml:7: metrics.listen is \"on\", and should be \"off\", or an IP address and a \
+         port such as \"127.0.0.1:8401\""
+    );
+}
+
+#[test]
 fn a_record_fits_the_message_and_the_batch_that_carry_it() {
     assert_eq!(
         refusal(&format!("{BASE}[limits]\nrecord_bytes_max = \"4MiB\"\n")),

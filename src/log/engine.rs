@@ -11,6 +11,7 @@ use super::age::{self, AgeClock};
 use super::busy::Busy;
 use super::clock::Clock;
 use super::commit_log::Log;
+use super::counters::Counters;
 use super::disk::Disk;
 use super::error::FatalError;
 use super::files::FileCache;
@@ -70,6 +71,7 @@ pub(crate) struct Engine {
     pub(crate) sync_latency: Latencies,
     /// The flushers by their numbers, and behind them the thread that keeps time.
     pub(crate) busy: Busy,
+    pub(crate) counters: Counters,
     data: PathBuf,
     age: Mutex<AgeClock>,
     /// What it came to at the last look.
@@ -101,6 +103,7 @@ impl Engine {
             data: data.to_owned(),
             sync_latency: Latencies::new(),
             busy: Busy::new(options.flushers.saturating_add(1)),
+            counters: Counters::new(),
             space: Space::new(options.min_free_bytes),
             jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.
@@ -135,6 +138,11 @@ impl Engine {
     pub(crate) fn forget_queued(&self) {
         while self.jobs.1.try_recv().is_ok() || self.timers.1.try_recv().is_ok() {}
         while self.chores.1.try_recv().is_ok() {}
+    }
+
+    /// How many jobs and chores wait.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.jobs.1.len(), self.chores.1.len())
     }
 
     pub(crate) fn chores(&self) -> &Receiver<Job> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::commit_log::Log;
+use super::counters::Work;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
 use super::error::{CreateError, DeleteError, FatalError, IoError, OpenError, SYNC};
@@ -244,6 +245,18 @@ impl Logs {
     #[must_use]
     pub fn busy_for(&self) -> Duration {
         self.engine.busy.longest()
+    }
+
+    /// What was done since the set was opened.
+    #[must_use]
+    pub fn work_done(&self) -> Work {
+        self.engine.counters.work()
+    }
+
+    /// How many jobs wait for the flushers, and how many chores for their thread.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        self.engine.queued()
     }
 
     /// From now on a flusher hands those whose appends it has decided to `deliver`, which has them

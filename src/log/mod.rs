@@ -11,7 +11,7 @@
 //! | 1 | disk, seed, frame, store header, footer |
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
-//! | | readers, trash, archive, archived, retention |
+//! | | readers, trash, archive, archived, retention, counters |
 //! | 4 | recovery |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
@@ -25,6 +25,7 @@ mod chunk;
 mod clock;
 mod codec;
 mod commit_log;
+mod counters;
 mod disk;
 mod engine;
 mod error;
@@ -70,7 +71,8 @@ pub use archived::{ArchivedBatch, ArchivedBatches, ArchivedError, ArchivedSegmen
 pub(crate) use busy::Busy;
 pub use chunk::{Chunk, StoredBatch};
 pub use clock::{HostTime, SimTime, TimeSource};
-pub use commit_log::{Append, Description, Log, Summary, Trimmed};
+pub use commit_log::{Append, Description, Log, Observation, SegmentSummary, Summary, Trimmed};
+pub use counters::Work;
 pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
 pub use error::{
     AckError, AppendError, CreateError, DeleteError, FatalError, IoError, OpenError, ReadError,

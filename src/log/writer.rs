@@ -49,6 +49,7 @@ pub(crate) struct Writer {
     durable: Offset,
     unsynced: Vec<Arc<Group>>,
     unsynced_bytes: u64,
+    unsynced_batches: u64,
     bytes_since_checkpoint: u64,
     next_capacity: u64,
     /// Whoever is to be woken once this is let go.
@@ -93,6 +94,7 @@ impl Writer {
             durable: end,
             unsynced: Vec::new(),
             unsynced_bytes: 0,
+            unsynced_batches: 0,
             bytes_since_checkpoint: 0,
             next_capacity,
             woken: Woken::default(),
@@ -169,7 +171,9 @@ impl Writer {
             fail_point!("writer::before_sync");
             active.files.store.sync()?;
             fail_point!("writer::after_sync");
-            log.engine().sync_latency.note(began.elapsed());
+            let took = began.elapsed();
+            log.engine().sync_latency.note(took);
+            log.engine().counters.synced(std::mem::take(&mut self.unsynced_batches), took);
             active.mark.durable_end = self.written;
             self.durable = self.written;
             log.made_durable(active.mark, self.unsynced_bytes);
@@ -259,7 +263,10 @@ impl Writer {
             let count = self.place_for(log, spans)?;
             let (now, later) = spans.split_at(count);
             let (here, rest) = bytes.split_at_mut(now.iter().map(|span| span.bytes).sum());
+            let from = self.written;
             self.write_here(here, now)?;
+            self.unsynced_batches += wide(now.len());
+            log.engine().counters.written(from, now);
             (spans, bytes) = (later, rest);
         }
         self.look_ahead(log);

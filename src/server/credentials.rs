@@ -35,6 +35,10 @@ impl Current {
         Self(Arc::new(ArcSwap::new(credentials)))
     }
 
+    pub(super) fn get(&self) -> Arc<Credentials> {
+        self.0.load_full()
+    }
+
     pub(super) fn replace(&self, credentials: Arc<Credentials>) {
         self.0.store(credentials);
     }

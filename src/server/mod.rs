@@ -6,16 +6,19 @@
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
 //! (the thread that asks open streams again), `backlog` (who waits to be accepted), `hearing` (the
-//! thread that notices when nobody is), `vitals` (whether threads still come to their
-//! work), `running` (the server itself), `null` (one without logs, to compare it with).
+//! thread that notices when nobody is), `handshakes` (those that failed), `observer` (what is to be
+//! seen of a server), `vitals` (whether threads still come to their work), `running` (the server
+//! itself), `null` (one without logs, to compare it with).
 
 mod arguments;
 mod backlog;
 mod credentials;
 mod delivery;
 mod error;
+pub(crate) mod handshakes;
 mod hearing;
 mod null;
+mod observer;
 mod options;
 mod review;
 mod running;
@@ -24,6 +27,7 @@ mod vitals;
 pub(crate) use backlog::is_passed;
 pub use error::StartError;
 pub(crate) use null::NullServer;
+pub use observer::Observer;
 pub(crate) use options::default_poll_threads;
 pub use options::{ServerOptions, Transport};
 pub use running::{Server, Stopped};

@@ -14,6 +14,7 @@ use super::credentials::Current;
 use super::delivery::Delivery;
 use super::error::StartError;
 use super::hearing::{Accepted, Hearing};
+use super::observer::Observer;
 use super::options::{ServerOptions, Transport};
 use super::review::Review;
 use super::vitals::Vitals;
@@ -138,6 +139,16 @@ impl Server {
         }
     }
 
+    /// Sees what goes on in this server.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer {
+            backend: Arc::clone(&self.backend),
+            accepted: self.accepted.clone(),
+            credentials: self.credentials.clone(),
+        }
+    }
+
     /// Calls `when_deaf` on another thread, once, if the listener accepts nothing any more: when
     /// connections have waited for it for 5 s and none was taken. Only a new server can help then.
     ///
@@ -221,7 +232,7 @@ fn core(
     Ok(ServerBuilder::new(environment)
         .channel_args(arguments)
         .requests_slot_per_cq(QUEUED_CALLS)
-        .add_checker(Checker::new(Arc::clone(&backend.guard)))
+        .add_checker(Checker::new(Arc::clone(&backend.guard), Arc::clone(&backend.calls)))
         .register_service(log_v1::service(backend))
         .register_service(varve_v1::service(backend))
         .register_service(readers_v1::service(backend))

@@ -10,6 +10,7 @@ use grpcio::{RpcContext, RpcStatus};
 
 use super::audit::Audit;
 use super::caller::Caller;
+use super::calls::Calls;
 use super::crew::Crew;
 use super::guard::{Guard, Permit, Produce};
 use super::limits::{Limits, Occupancy, StreamSlot};
@@ -36,6 +37,7 @@ pub(crate) struct Backend {
     pub(crate) creates_logs: bool,
     pub(crate) started_at: SystemTime,
     pub(crate) crew: Arc<Crew>,
+    pub(crate) calls: Arc<Calls>,
     statuses: Statuses,
     audit: Audit,
 }
@@ -55,7 +57,7 @@ impl Backend {
         let started_at = SystemTime::now();
         let rates = Rates::new(&limits);
         let occupancy = Arc::new(Occupancy::new(limits));
-        let (crew, audit) = (Arc::default(), Audit::new());
+        let (crew, calls, audit) = (Arc::default(), Arc::new(Calls::new()), Audit::new());
         Ok(Self {
             guard,
             occupancy,
@@ -66,6 +68,7 @@ impl Backend {
             creates_logs,
             started_at,
             crew,
+            calls,
             statuses,
             audit,
         })
@@ -116,6 +119,7 @@ impl Backend {
     /// What the client is told; a denial is told to the operator as well.
     pub(crate) fn status(&self, refusal: &Refusal) -> RpcStatus {
         if let Refusal::Denied(denied) = refusal {
+            self.calls.denied(denied);
             self.audit.denied(denied);
         }
         self.statuses.of(refusal)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use grpcio::{CheckResult, RpcContext, RpcStatus, RpcStatusCode, ServerChecker};
 
 use super::caller::Caller;
+use super::calls::Calls;
 use super::guard::{Guard, Unadmitted};
 use crate::fail_points::fail_point;
 
@@ -12,11 +13,12 @@ use crate::fail_points::fail_point;
 #[derive(Clone, Debug)]
 pub(crate) struct Checker {
     guard: Arc<Guard>,
+    calls: Arc<Calls>,
 }
 
 impl Checker {
-    pub(crate) fn new(guard: Arc<Guard>) -> Self {
-        Self { guard }
+    pub(crate) fn new(guard: Arc<Guard>, calls: Arc<Calls>) -> Self {
+        Self { guard, calls }
     }
 }
 
@@ -31,6 +33,7 @@ impl ServerChecker for Checker {
                 CheckResult::Continue
             }
             Err(why) => {
+                self.calls.unadmitted(&why);
                 let status = RpcStatus::from(&why);
                 log::info!(
                     target: "varve::access",

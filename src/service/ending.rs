@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::service::backend::Backend;
+use crate::service::calls::Measured;
 use crate::service::inbox::Last;
 use crate::service::outbox::{Gone, Outbox};
 use crate::service::refusal::Refusal;
@@ -50,10 +51,15 @@ impl From<Cut> for Ending {
 }
 
 /// Sends what the outbox still holds and then the status that `ending` comes to.
-pub(crate) fn farewell(backend: &Backend, outbox: Outbox, ending: Ending) {
+pub(crate) fn farewell(backend: &Backend, measured: Measured, outbox: Outbox, ending: Ending) {
     match ending {
         Ending::Gone => drop(outbox),
-        Ending::Done => outbox.finish(None, FAREWELL),
-        Ending::Refused(refusal) => outbox.finish(Some(backend.status(&refusal)), FAREWELL),
+        Ending::Done => {
+            measured.done();
+            outbox.finish(None, FAREWELL);
+        }
+        Ending::Refused(refusal) => {
+            outbox.finish(Some(measured.failed(backend.status(&refusal))), FAREWELL);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod administer;
 mod model;
 mod readers;
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::identity::{Authentication, Unidentified};
 use super::methods::{self, Need};
 use super::refusal::{Denied, Refusal, brief};
 use super::rules::Rules;
-use super::session::{Session, Sessions};
+use super::session::{Access, Session, Sessions};
 use crate::acl::Action;
 use crate::log::{
     Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
@@ -146,6 +147,11 @@ impl Guard {
     /// Asks every open stream again and cuts those that may not go on.
     pub(crate) fn review(&self) {
         self.sessions.review(&self.rules.load(), Moment::now());
+    }
+
+    /// The open streams, by who does what.
+    pub(crate) fn streams(&self) -> BTreeMap<Access, usize> {
+        self.sessions.by_access()
     }
 
     /// Cuts every open stream and admits nobody any more.

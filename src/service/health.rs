@@ -15,6 +15,7 @@ use grpcio::{
 
 use super::backend::Backend;
 use super::caller::Caller;
+use super::calls::{Measured, MethodCalls};
 use super::detach::detach;
 use super::limits::StreamSlot;
 use super::methods::{self, Need};
@@ -27,12 +28,16 @@ use crate::proto::health_grpc::{self, Health};
 
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
-    health_grpc::create_health(Asked { backend: Arc::clone(backend) })
+    let (checks, watches) =
+        (backend.calls.of(methods::HEALTH_CHECK), backend.calls.of(methods::HEALTH_WATCH));
+    health_grpc::create_health(Asked { backend: Arc::clone(backend), checks, watches })
 }
 
 #[derive(Clone)]
 struct Asked {
     backend: Arc<Backend>,
+    checks: Arc<MethodCalls>,
+    watches: Arc<MethodCalls>,
 }
 
 /// What a name stands for.
@@ -49,6 +54,7 @@ enum Part {
 /// An open watch.
 struct Watch {
     backend: Arc<Backend>,
+    measured: Measured,
     /// `None` if there is nothing of that name.
     part: Option<Part>,
     session: Session,
@@ -71,16 +77,20 @@ impl Health for Asked {
         request: HealthCheckRequest,
         sink: UnarySink<HealthCheckResponse>,
     ) {
+        let measured = self.checks.begin();
         let outcome =
             Caller::take().and_then(|caller| Ok(self.backend.occupancy.call(caller.subject())?));
         let part = Part::named(&request.service);
         let sent = match outcome.map(|_answered_at_once| part) {
-            Ok(Some(part)) => sink.success(response(self.backend.serving(part))),
-            Ok(None) => sink.fail(RpcStatus::with_message(
+            Ok(Some(part)) => {
+                measured.done();
+                sink.success(response(self.backend.serving(part)))
+            }
+            Ok(None) => sink.fail(measured.failed(RpcStatus::with_message(
                 RpcStatusCode::NOT_FOUND,
                 "there is no such service".to_owned(),
-            )),
-            Err(refusal) => sink.fail(self.backend.status(&refusal)),
+            ))),
+            Err(refusal) => sink.fail(measured.failed(self.backend.status(&refusal))),
         };
         detach(async move {
             // A client that is gone has no use for the answer.
@@ -94,6 +104,7 @@ impl Health for Asked {
         request: HealthCheckRequest,
         sink: ServerStreamingSink<HealthCheckResponse>,
     ) {
+        let measured = self.watches.begin_stream();
         let opened = Caller::take().and_then(|caller| {
             let slot = self.backend.stream_slot(&caller, &ctx)?;
             Ok((self.backend.guard.open_without_log(&caller), slot))
@@ -102,10 +113,10 @@ impl Health for Asked {
         match opened {
             Ok((session, slot)) => {
                 let part = Part::named(&request.service);
-                detach(Watch { backend, part, session, sink, _slot: slot }.run());
+                detach(Watch { backend, measured, part, session, sink, _slot: slot }.run());
             }
             Err(refusal) => {
-                let sent = sink.fail(backend.status(&refusal));
+                let sent = sink.fail(measured.failed(backend.status(&refusal)));
                 detach(async move {
                     // A client that is gone has no use for the reason.
                     let _sent = sent.await;
@@ -139,7 +150,7 @@ impl Watch {
         if told != Some(status) && !self.tell(status).await {
             return;
         }
-        let status = self.backend.status(&Refusal::from(cut));
+        let status = self.measured.failed(self.backend.status(&Refusal::from(cut)));
         // A client that is gone has no use for the reason.
         let _sent = self.sink.fail(status).await;
     }

@@ -132,6 +132,12 @@ impl Occupancy {
         taken.streams == 0 && taken.calls == 0
     }
 
+    /// How many streams are open, and how many unary calls unanswered.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        let taken = self.taken.lock();
+        (taken.streams, taken.calls)
+    }
+
     /// Takes a slot for a unary call of `subject`.
     pub(crate) fn call(self: &Arc<Self>, subject: &Subject) -> Result<CallSlot, OverLimit> {
         let taken = &mut *self.taken.lock();

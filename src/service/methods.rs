@@ -38,8 +38,8 @@ pub(crate) const GET_SERVER_INFO: &str = "/varve.v1.Admin/GetServerInfo";
 pub(crate) const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 pub(crate) const REFLECT_ALPHA: &str =
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
-const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
-const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+pub(crate) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+pub(crate) const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 const METHODS: [(&str, Need); 23] = [
     (PRODUCE, Need::Permission(Action::Produce)),
@@ -71,6 +71,11 @@ const METHODS: [(&str, Need); 23] = [
 /// What the method at `path` needs; `None` if nobody said.
 pub(crate) fn need(path: &[u8]) -> Option<Need> {
     METHODS.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, need)| *need)
+}
+
+/// The path of every method.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(path, _)| *path)
 }
 
 /// The full name of the service of each method, so as often as it has methods.

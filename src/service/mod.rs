@@ -6,17 +6,18 @@
 //!
 //! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
 //! `status` (what clients are told), `methods`, `identity`, `rules`, `caller`, `session`, `guard`,
-//! `checker` (who may what), `limits`, `bucket`, `rates` (how much, how fast), `audit`, `detach`,
-//! `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend` (what the services
-//! share), `ending`, `producing` and `consuming` (what interfaces have in common), then the
-//! services `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and `reflection`, and `null`,
-//! which has no log.
+//! `calls` (what became of them), `checker` (who may what), `limits`, `bucket`, `rates` (how much,
+//! how fast), `audit`, `detach`, `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means),
+//! `backend` (what the services share), `ending`, `producing` and `consuming` (what interfaces
+//! have in common), then the services `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and
+//! `reflection`, and `null`, which has no log.
 
 pub(crate) mod admin;
 mod audit;
 pub(crate) mod backend;
 mod bucket;
 mod caller;
+pub(crate) mod calls;
 pub(crate) mod checker;
 mod consuming;
 mod crew;
@@ -45,7 +46,7 @@ mod records;
 pub(crate) mod reflection;
 mod refusal;
 mod rules;
-mod session;
+pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod varve_v1;
 pub(crate) mod wait;

@@ -75,6 +75,11 @@ impl Reads {
         }
     }
 
+    /// How many wait for a thread.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.lock().as_ref().map_or(0, Sender::len)
+    }
+
     /// Serves what is queued and ends the threads. Later calls do nothing.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().take());

@@ -3,6 +3,7 @@
 //! A stream is asked again whenever the rules change and at least once a second; what may not go
 //! on is cut, which wakes its thread wherever that waits.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -36,6 +37,9 @@ impl From<Cut> for Refusal {
         }
     }
 }
+
+/// A subject with its action on a log; without these if the stream is about no log.
+pub(crate) type Access = (String, Option<(&'static str, String)>);
 
 /// The open streams. All calls may run concurrently.
 #[derive(Debug, Default)]
@@ -108,6 +112,16 @@ impl Sessions {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The open streams by subject and what they do to which log, with how many of each there are.
+    pub(crate) fn by_access(&self) -> BTreeMap<Access, usize> {
+        let mut counts = BTreeMap::new();
+        for terms in self.listed() {
+            let access = terms.access.as_ref().map(|(action, log)| (action.as_str(), log.clone()));
+            *counts.entry((terms.identity.subject.as_str().to_owned(), access)).or_default() += 1;
+        }
+        counts
     }
 
     /// A copy, so that nobody is woken under the lock.

@@ -24,6 +24,7 @@ pub struct Credentials {
     key_pem: Vec<u8>,
     authorities_pem: Vec<u8>,
     not_after: Moment,
+    authorities_not_after: Moment,
     warnings: Vec<CredentialsWarning>,
 }
 
@@ -89,6 +90,12 @@ impl Credentials {
         self.not_after
     }
 
+    /// The last moment of the client CA that ends first.
+    #[must_use]
+    pub const fn authorities_not_after(&self) -> Moment {
+        self.authorities_not_after
+    }
+
     /// What an operator should know although the files can be used.
     #[must_use]
     pub fn warnings(&self) -> &[CredentialsWarning] {
@@ -126,6 +133,7 @@ impl Files<'_> {
             key_pem: key.to_pem()?,
             authorities_pem: authorities.to_pem()?,
             not_after: chain.not_after()?,
+            authorities_not_after: authorities.first_not_after()?,
             warnings: self.warnings(&chain, &authorities),
         })
     }

@@ -108,6 +108,18 @@ impl Bundle {
         Moment::from_asn1(self.first.not_after()).map_err(self.damaged())
     }
 
+    /// The last moment of whichever certificate ends first.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`.
+    pub(crate) fn first_not_after(&self) -> Result<Moment, TlsError> {
+        let ends = self.iter().map(|one| Moment::from_asn1(one.not_after()));
+        let ends: Result<Vec<_>, _> = ends.collect();
+        let ends = ends.map_err(self.damaged())?;
+        ends.into_iter().min().map_or_else(|| self.not_after(), Ok)
+    }
+
     /// Encodes the certificates anew, without what else stood in the file.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The server over real sockets: calls and streams, identities and permissions, limits, faults of
-//! the disk, and stops; then the certificates and the program itself.
+//! the disk, stops, and what is told of all this; then the certificates and the program itself.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::as_conversions, clippy::print_stdout)]
@@ -25,5 +25,6 @@ mod reasons;
 mod reflection;
 mod revocation;
 mod streams;
+mod watched;
 mod wire;
 mod world;

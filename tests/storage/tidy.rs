@@ -83,12 +83,42 @@ fn unsafe_code_stands_in_the_named_files_alone() {
 #[test]
 fn storage_and_the_access_list_know_nothing_of_the_wire() {
     for (path, text) in [sources("src/log"), sources("src/acl")].concat() {
-        for above in ["grpcio", "protobuf::", "openssl", "crate::server", "crate::service"] {
+        for above in
+            ["grpcio", "protobuf::", "openssl", "prometheus", "crate::server", "crate::service"]
+        {
             assert!(!text.contains(above), "{path:?} names {above}");
         }
     }
     for (path, text) in sources("src/acl") {
         assert!(!before_tests(&text).contains("crate::log"), "{path:?} imports the log");
+    }
+}
+
+/// The floors of the whole, lowest first.
+const MODULES: [&[&str]; 7] = [
+    &["fail_points", "histogram", "sync"],
+    &["log", "acl"],
+    &["tls", "certs"],
+    &["proto", "service"],
+    &["server", "ops"],
+    &["config"],
+    &["cli", "main", "lib"],
+];
+
+#[test]
+fn a_module_imports_only_from_floors_at_or_below_its_own() {
+    let floor = |module: &str| MODULES.iter().position(|floor| floor.contains(&module));
+    for (path, text) in sources("src") {
+        let inside = path.strip_prefix("src").unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let module = module.trim_end_matches(".rs");
+        let own = floor(module).unwrap_or_else(|| panic!("{module} has no floor"));
+        for behind in before_tests(&text).split("use crate::").skip(1) {
+            let name = behind.split([':', ';', '{']).next().unwrap();
+            if let Some(other) = floor(name) {
+                assert!(other <= own, "{path:?} (floor {own}) imports {name} (floor {other})");
+            }
+        }
     }
 }
 
@@ -117,6 +147,7 @@ const FLOORS: [&[&str]; 6] = [
         "archive",
         "archived",
         "retention",
+        "counters",
     ],
     &["recovery"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],

@@ -12,6 +12,7 @@ use env_logger::{Builder, Env, Logger};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::cli::escape::Escaped;
+use crate::server::handshakes;
 use crate::tls::Moment;
 
 /// Which events are written: `warn`, `info`, `debug`, or by module as in `info,varve::log=debug`.
@@ -40,6 +41,7 @@ impl Log for Named {
 
     fn log(&self, record: &Record<'_>) {
         if record.target().is_empty() {
+            handshakes::note(&record.args().to_string());
             self.0.log(&record.to_builder().target(CORE).build());
         } else {
             self.0.log(record);

@@ -1,9 +1,9 @@
 //! `varve serve`: from the configuration to an orderly stop.
 //!
 //! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
-//! without a stop), `notify` and `passed` (systemd), `access` (certificates, policy, limits), `reload` (those
-//! again), `watch` (whether their files changed),
-//! `watchdog` (signs of life), `running` (a server and its signals).
+//! without a stop), `notify` and `passed` (systemd), `access` (certificates, policy, limits),
+//! `reload` (those again), `watch` (whether their files changed), `watchdog` (signs of life),
+//! `watched` (metrics and the page), `running` (a server and its signals).
 
 pub(super) mod access;
 mod allocator;
@@ -17,6 +17,7 @@ mod running;
 pub(super) mod settings;
 mod watch;
 mod watchdog;
+mod watched;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,9 +35,12 @@ Examples:
   varve serve --config /etc/varve/varve.toml
   varve serve --plaintext --acl acl.csv --listen 127.0.0.1:0      a try on this host
 
-When the server takes calls it prints `listening on ADDRESS:PORT`, or with --json
-{\"listening\":\"ADDRESS:PORT\"}. Its log goes to standard error; VARVE_LOG sets the level: error,
-warn, info (the default), debug, or by module as in `info,varve::log=debug`.
+When the server takes calls it prints `listening on ADDRESS:PORT`, and on another line where
+metrics and the status page are; or with --json
+{\"listening\":\"ADDRESS:PORT\",\"metrics\":\"ADDRESS:PORT\"}.
+If the second address is not to be had, its log says why and the server runs without. The log goes
+to standard error; VARVE_LOG sets the level: error, warn, info (the default), debug, or by module as
+in `info,varve::log=debug`.
 
 Signals:
   SIGTERM, SIGINT  stop: answer what is taken, sync, exit 0 within 5 s

@@ -11,11 +11,13 @@ use signal_hook::iterator::Signals;
 use super::access::Access;
 use super::settings::Settings;
 use super::watch::Watch;
-use super::{fatal, notify, reload, watchdog};
+use super::{fatal, notify, reload, watchdog, watched};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
 use crate::config::Config;
 use crate::log::{Logs, Options, OsDisk};
+use crate::ops::Ops;
+use crate::ops::http::HttpListener;
 use crate::server::{Server, ServerOptions};
 
 /// What connections cannot take: enough for the logs to begin segments and to open old ones when
@@ -32,12 +34,17 @@ pub(super) struct Running {
     server: Server,
     /// `None` if nobody asked for it.
     watch: Option<Watch>,
+    ops: Arc<Ops>,
+    /// `None` if it is off, or not to be had.
+    http: Option<HttpListener>,
 }
 
 /// What a program reads instead of `listening on`.
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Running {
@@ -65,7 +72,10 @@ impl Running {
             Ok(server) => {
                 let address = SocketAddr::new(config.listen.ip(), server.port());
                 let watch = watch(&config);
-                Ok(Self { settings, config, address, logs, server, watch })
+                let series_max = config.metrics.series_max;
+                let ops = Arc::new(Ops::new(Arc::clone(&logs), server.observer(), series_max));
+                let http = watched::listen(&config.metrics, &ops);
+                Ok(Self { settings, config, address, logs, server, watch, ops, http })
             }
             Err(error) => {
                 // The reason why nothing is served counts; whatever else fails now is in the log.
@@ -80,9 +90,13 @@ impl Running {
     /// Says that calls are taken, to people, programs and systemd.
     pub(super) fn announce(&self, is_json: bool) -> Result<(), CliError> {
         let address = self.address;
-        let told = match is_json {
-            true => output::json(&Listening { listening: address }),
-            false => output::line(format_args!("listening on {address}")),
+        let metrics = self.http.as_ref().map(HttpListener::address);
+        let told = match (is_json, metrics) {
+            (true, metrics) => output::json(&Listening { listening: address, metrics }),
+            (false, None) => output::line(format_args!("listening on {address}")),
+            (false, Some(at)) => output::line(format_args!(
+                "listening on {address}\nmetrics and status on http://{at}/"
+            )),
         };
         match told {
             // A server goes on without anyone who reads its output.
@@ -134,10 +148,12 @@ impl Running {
                 if let Some(watch) = &self.watch {
                     watch.look_at(config.reloaded_files());
                 }
+                self.ops.reloads().done();
                 log::info!("event=reloaded");
                 notify::ready(&self.status());
             }
             Err(error) => {
+                self.ops.reloads().refused();
                 let why = chain(&error);
                 log::error!("event=reload_refused kept=old error={why:?}");
                 notify::ready(&format!(
@@ -154,6 +170,8 @@ impl Running {
         if stopped.calls_cancelled || stopped.threads_left > 0 {
             log::warn!("event=calls_cancelled threads_left={}", stopped.threads_left);
         }
+        // What is asked from now on would meet logs that close.
+        drop(self.http);
         self.logs.close()?;
         log::info!("event=stopped");
         Ok(())

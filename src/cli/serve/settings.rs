@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     /// Where clients connect; port 0 takes a free one [config: listen, default 127.0.0.1:8400]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Where metrics and the status page are, or `off` [config: metrics.listen, default
+    /// 127.0.0.1:8401]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
     /// The folder of the logs [config: data_dir, default ./data]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -43,6 +47,7 @@ impl Settings {
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         let overrides = Overrides {
             listen: self.listen.clone(),
+            metrics: self.metrics.clone(),
             data_dir: self.data_dir.clone(),
             cert: self.cert.clone(),
             key: self.key.clone(),

@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub use self::appending::Append;
 use self::archiving::Archiving;
 use self::checkpoints::Checkpointer;
-pub use self::describe::{Description, Summary};
+pub use self::describe::{Description, Observation, SegmentSummary, Summary};
 pub use self::trim::Trimmed;
 use crate::log::checkpoint::Mark;
 use crate::log::chunk::Chunk;
@@ -85,6 +85,9 @@ pub struct Log {
     archiving: Mutex<Archiving>,
     /// Bytes of frames made durable since the log was opened.
     durable_bytes: AtomicU64,
+    /// What was trimmed since then.
+    trimmed_segments: AtomicU64,
+    trimmed_bytes: AtomicU64,
     pace: Mutex<Pace>,
     damaged: bool,
 }
@@ -133,6 +136,8 @@ impl Log {
             is_gone: AtomicBool::new(false),
             archiving: Mutex::default(),
             durable_bytes: AtomicU64::new(0),
+            trimmed_segments: AtomicU64::new(0),
+            trimmed_bytes: AtomicU64::new(0),
             pace: Mutex::new(Pace::new(taken)),
             damaged: found.damaged,
         }

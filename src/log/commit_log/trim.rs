@@ -94,6 +94,8 @@ impl Log {
             bytes += segment.facts().map_or(0, |facts| facts.store_bytes);
             segment.retire();
         }
+        self.trimmed_segments.fetch_add(wide(old.len()), Ordering::Relaxed);
+        self.trimmed_bytes.fetch_add(bytes, Ordering::Relaxed);
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
         trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
         Ok(Trimmed { start, segments: old.len(), bytes })

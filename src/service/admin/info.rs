@@ -16,7 +16,7 @@ use crate::service::limits::Limits;
 use crate::service::refusal::Refusal;
 
 /// The version of gRPC's C core, which the binding does not tell.
-const GRPC_VERSION: &str = "1.56.2";
+pub(crate) const GRPC_VERSION: &str = "1.56.2";
 
 pub(super) fn get(
     backend: &Backend,

@@ -3,7 +3,7 @@
 //! Files: `logs` (create, delete, list, describe), `settings` (how settings stand on the wire, and
 //! their change), `trim`, `info`. Each call is worked on by a thread that may wait for the disk.
 
-mod info;
+pub(crate) mod info;
 mod logs;
 mod settings;
 mod trim;
@@ -15,6 +15,7 @@ use protobuf::Message;
 
 use super::backend::Backend;
 use super::caller::Caller;
+use super::calls::Measured;
 use super::detach::detach;
 use super::limits::CallSlot;
 use super::message::{Reply, Request, method};
@@ -61,15 +62,16 @@ fn add<Q: Message, A: Message>(
     method: &'static Method<Request, Reply>,
     (place, work): (Place, Work<Q, A>),
 ) -> ServiceBuilder {
-    let backend = Arc::clone(backend);
+    let (backend, calls) = (Arc::clone(backend), backend.calls.of(method.name));
     builder.add_unary_handler(method, move |_, mut request, sink| {
+        let measured = calls.begin();
         match begin(&backend, &mut request) {
             Ok((caller, slot, request)) => {
                 let own = Arc::clone(&backend);
-                let waiting = Waiting { backend: own, sink, caller, slot, request, work };
+                let waiting = Waiting { backend: own, measured, sink, caller, slot, request, work };
                 place(&backend).submit(Box::new(waiting));
             }
-            Err(refusal) => answer(&backend, sink, Err(refusal)),
+            Err(refusal) => answer(&backend, (measured, sink), Err(refusal)),
         }
     })
 }
@@ -77,6 +79,7 @@ fn add<Q: Message, A: Message>(
 /// A call that waits for a thread.
 struct Waiting<Q, A> {
     backend: Arc<Backend>,
+    measured: Measured,
     sink: UnarySink<Reply>,
     caller: Caller,
     slot: CallSlot,
@@ -102,12 +105,12 @@ impl<Q: Message, A: Message> Read for Waiting<Q, A> {
         };
         // The call counts as answered before the answer can make the client call again.
         drop(self.slot);
-        answer(&self.backend, self.sink, outcome.map(|message| encode(&message)));
+        answer(&self.backend, (self.measured, self.sink), outcome.map(|message| encode(&message)));
     }
 
     fn refuse(self: Box<Self>, over: OverLimit) {
         drop(self.slot);
-        answer(&self.backend, self.sink, Err(over.into()));
+        answer(&self.backend, (self.measured, self.sink), Err(over.into()));
     }
 }
 
@@ -116,10 +119,17 @@ fn encode(message: &impl Message) -> Reply {
     Reply::new(message.write_to_bytes().unwrap_or_default())
 }
 
-fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {
+fn answer(
+    backend: &Backend,
+    (measured, sink): (Measured, UnarySink<Reply>),
+    outcome: Result<Reply, Refusal>,
+) {
     let sent = match outcome {
-        Ok(reply) => sink.success(reply),
-        Err(refusal) => sink.fail(backend.status(&refusal)),
+        Ok(reply) => {
+            measured.done();
+            sink.success(reply)
+        }
+        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
     };
     detach(async move {
         // A client that is gone has no use for the answer.

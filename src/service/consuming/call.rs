@@ -17,6 +17,7 @@ use super::ask::{Ask, Dialect};
 use super::reading::{Found, Reading};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
+use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::guard::Consume;
 use crate::service::limits::CallSlot;
@@ -31,6 +32,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A call on its way to its answer.
 struct Call<D> {
     backend: Arc<Backend>,
+    measured: Measured,
     sink: UnarySink<Reply>,
     reading: Reading,
     /// When its patience ends, and what may cut it short.
@@ -41,16 +43,17 @@ struct Call<D> {
 
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
+    measured: Measured,
     mut request: Request,
     sink: UnarySink<Reply>,
 ) {
     let (reading, waits, slot) = match begin::<D>(backend, &mut request) {
         Ok(begun) => begun,
-        Err(refusal) => return answer(backend, sink, Err(refusal)),
+        Err(refusal) => return answer(backend, (measured, sink), Err(refusal)),
     };
     let backend = Arc::clone(backend);
     let dialect = PhantomData;
-    let call = Box::new(Call::<D> { backend, sink, reading, waits, slot, dialect });
+    let call = Box::new(Call::<D> { backend, measured, sink, reading, waits, slot, dialect });
     if call.reading.needs_disk() { call.submit() } else { call.run() }
 }
 
@@ -93,7 +96,9 @@ impl<D: Dialect> Call<D> {
                 let part = self.reading.part(chunk);
                 // A read's first batch holds the offset.
                 let unreadable = Refusal::Unreadable { base_offset: part.from };
-                D::replies(part).next().unwrap_or(Err(unreadable)).map(Some)
+                let reply = D::replies(part).next().unwrap_or(Err(unreadable))?;
+                self.backend.calls.consumed(reply.len());
+                Ok(Some(reply))
             }
             Found::Gap(gap) => Ok(D::gap(gap, &self.reading.standing())),
             Found::End => Ok(None),
@@ -101,10 +106,10 @@ impl<D: Dialect> Call<D> {
     }
 
     fn answer(self: Box<Self>, outcome: Result<Reply, Refusal>) {
-        let Self { backend, sink, slot, .. } = *self;
+        let Self { backend, measured, sink, slot, .. } = *self;
         // The call counts as answered before the answer can make the client call again.
         drop(slot);
-        answer(&backend, sink, outcome);
+        answer(&backend, (measured, sink), outcome);
     }
 
     /// Says that there is nothing.
@@ -163,10 +168,17 @@ impl<D: Dialect> Read for Call<D> {
     }
 }
 
-fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {
+fn answer(
+    backend: &Backend,
+    (measured, sink): (Measured, UnarySink<Reply>),
+    outcome: Result<Reply, Refusal>,
+) {
     let sent = match outcome {
-        Ok(reply) => sink.success(reply),
-        Err(refusal) => sink.fail(backend.status(&refusal)),
+        Ok(reply) => {
+            measured.done();
+            sink.success(reply)
+        }
+        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
     };
     detach(async move {
         // A client that is gone has no use for the answer.

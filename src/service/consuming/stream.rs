@@ -22,6 +22,7 @@ use super::reading::{Found, Reading};
 use crate::log::Chunk;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
+use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::ending::{Ending, farewell};
 use crate::service::guard::Consume;
@@ -37,6 +38,7 @@ pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// An open stream, on its way to its thread and there.
 struct Consuming {
     backend: Arc<Backend>,
+    measured: Measured,
     sink: ServerStreamingSink<Reply>,
     terms: Terms,
 }
@@ -54,18 +56,19 @@ struct Terms {
 
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
+    measured: Measured,
     ctx: &RpcContext<'_>,
     mut request: Request,
     sink: ServerStreamingSink<Reply>,
 ) {
     let terms = match begin::<D>(backend, ctx, &mut request) {
         Ok(terms) => terms,
-        Err(refusal) => return refuse(backend, sink, &refusal),
+        Err(refusal) => return refuse(backend, measured, sink, &refusal),
     };
-    let consuming = Consuming { backend: Arc::clone(backend), sink, terms };
+    let consuming = Consuming { backend: Arc::clone(backend), measured, sink, terms };
     if let Err(unserved) = backend.crew.spawn("consume", consuming, Consuming::serve::<D>) {
         let over = OverLimit { limited: Limited::Threads, limit: 0, actual: 1 };
-        refuse(backend, unserved.sink, &over.into());
+        refuse(backend, unserved.measured, unserved.sink, &over.into());
     }
 }
 
@@ -88,8 +91,13 @@ fn begin<D: Dialect>(
     Ok(Terms { reading, session, found: Instant::now(), said: None, _slot: slot })
 }
 
-fn refuse(backend: &Backend, sink: ServerStreamingSink<Reply>, refusal: &Refusal) {
-    let sent = sink.fail(backend.status(refusal));
+fn refuse(
+    backend: &Backend,
+    measured: Measured,
+    sink: ServerStreamingSink<Reply>,
+    refusal: &Refusal,
+) {
+    let sent = sink.fail(measured.failed(backend.status(refusal)));
     detach(async move {
         // A client that is gone has no use for the reason.
         let _sent = sent.await;
@@ -99,19 +107,30 @@ fn refuse(backend: &Backend, sink: ServerStreamingSink<Reply>, refusal: &Refusal
 impl Consuming {
     /// Serves the stream to its end, on its own thread.
     fn serve<D: Dialect>(self) {
-        let Self { backend, mut sink, mut terms } = self;
+        let Self { backend, measured, mut sink, mut terms } = self;
         sink.enhance_batch(true);
         let outbox = Outbox::open(sink, ServerStreamingSink::fail);
-        let Err(ending) = block_on(terms.send_all::<D>(&outbox));
-        farewell(&backend, outbox, ending);
+        let Err(ending) = block_on(terms.send_all::<D>(&backend, &measured, &outbox));
+        farewell(&backend, measured, outbox, ending);
     }
 }
 
 impl Terms {
-    async fn send_all<D: Dialect>(&mut self, outbox: &Outbox) -> Result<Infallible, Ending> {
+    async fn send_all<D: Dialect>(
+        &mut self,
+        backend: &Backend,
+        measured: &Measured,
+        outbox: &Outbox,
+    ) -> Result<Infallible, Ending> {
+        let messages = measured.messages();
         while !self.reading.is_done() {
+            let began = Instant::now();
             match self.reading.look(CHUNK_BYTES)? {
-                Found::Records(chunk) => self.send_chunk::<D>(&chunk, outbox).await?,
+                Found::Records(chunk) => {
+                    messages.took(began.elapsed());
+                    let sent = self.send_chunk::<D>(&chunk, outbox).await?;
+                    backend.calls.consumed(sent);
+                }
                 Found::Gap(gap) => {
                     if let Some(reply) = D::gap(&gap, &self.reading.standing()) {
                         self.send(reply, outbox).await?;
@@ -123,18 +142,22 @@ impl Terms {
         Err(Ending::Done)
     }
 
+    /// Sends what of `chunk` is wanted, and returns how many bytes of replies that took.
     async fn send_chunk<D: Dialect>(
         &mut self,
         chunk: &Chunk,
         outbox: &Outbox,
-    ) -> Result<(), Ending> {
+    ) -> Result<usize, Ending> {
+        let mut sent = 0;
         for reply in D::replies(self.reading.part(chunk)) {
-            self.send(reply?, outbox).await?;
+            let reply = reply?;
+            sent += reply.len();
+            self.send(reply, outbox).await?;
         }
         self.reading.passed(chunk);
         self.found = Instant::now();
         self.said = Some(self.found);
-        Ok(())
+        Ok(sent)
     }
 
     /// Puts a reply into the outbox once it has room.

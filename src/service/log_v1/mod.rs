@@ -27,19 +27,33 @@ static PRODUCE_STREAM: Method<Request, Reply> = method(methods::PRODUCE_STREAM, 
 
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
-    let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
+    let [first, second, third, fourth] =
+        [methods::PRODUCE, methods::CONSUME, methods::CONSUME_STREAM, methods::PRODUCE_STREAM]
+            .map(|method| (Arc::clone(backend), backend.calls.of(method)));
     ServiceBuilder::new()
         .add_unary_handler(&PRODUCE, move |_, request, sink| {
-            appending::call::handle::<OneRecord>(&first, request, sink);
+            appending::call::handle::<OneRecord>(&first.0, first.1.begin(), request, sink);
         })
         .add_unary_handler(&CONSUME, move |_, request, sink| {
-            reading::call::handle::<OneRecord>(&second, request, sink);
+            reading::call::handle::<OneRecord>(&second.0, second.1.begin(), request, sink);
         })
         .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
-            reading::stream::handle::<OneRecord>(&third, &ctx, request, sink);
+            reading::stream::handle::<OneRecord>(
+                &third.0,
+                third.1.begin_stream(),
+                &ctx,
+                request,
+                sink,
+            );
         })
         .add_duplex_streaming_handler(&PRODUCE_STREAM, move |ctx, requests, sink| {
-            appending::stream::handle::<OneRecord>(&fourth, &ctx, requests, sink);
+            appending::stream::handle::<OneRecord>(
+                &fourth.0,
+                fourth.1.begin_stream(),
+                &ctx,
+                requests,
+                sink,
+            );
         })
         .build()
 }

@@ -14,28 +14,34 @@ use futures_channel::oneshot;
 use super::order::Dialect;
 use super::window::{Next, Window};
 use crate::fail_points::fail_point;
+use crate::service::calls::MethodCalls;
 use crate::service::detach::detach;
 use crate::service::ending::Ending;
 use crate::service::outbox::Outbox;
 use crate::service::refusal::Refusal;
 
-/// Answers what comes into `window` by way of `outbox`. Resolves with that and with how the stream
-/// ends, once nothing is left to be answered.
+/// Answers what comes into `window` by way of `outbox`, and counts that in `calls`. Resolves with
+/// the outbox and with how the stream ends, once nothing is left to be answered.
 pub(super) fn start<D: Dialect>(
     window: &Arc<Window>,
     outbox: Outbox,
+    calls: Arc<MethodCalls>,
 ) -> oneshot::Receiver<(Outbox, Ending)> {
     let window = Arc::clone(window);
     let (done, ended) = oneshot::channel();
     detach(async move {
-        let Err(ending) = answer_all::<D>(&window, &outbox).await;
+        let Err(ending) = answer_all::<D>(&window, &outbox, &calls).await;
         // The stream's thread waits for it.
         let _told = done.send((outbox, ending));
     });
     ended
 }
 
-async fn answer_all<D: Dialect>(window: &Window, outbox: &Outbox) -> Result<Infallible, Ending> {
+async fn answer_all<D: Dialect>(
+    window: &Window,
+    outbox: &Outbox,
+    calls: &MethodCalls,
+) -> Result<Infallible, Ending> {
     loop {
         let next = poll_fn(|cx| {
             if outbox.poll_room(cx)?.is_pending() {
@@ -51,9 +57,10 @@ async fn answer_all<D: Dialect>(window: &Window, outbox: &Outbox) -> Result<Infa
         })
         .await?;
         match next {
-            Next::Acknowledged(appended) => {
+            Next::Acknowledged(appended, began) => {
                 fail_point!("acknowledging::answer");
                 outbox.push(D::reply(&appended));
+                calls.took(began.elapsed());
             }
             Next::Lost(error) => return Err(Refusal::from(error).into()),
             Next::Ended(ending) => return Err(ending),

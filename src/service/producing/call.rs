@@ -13,6 +13,7 @@ use super::order::{Appended, Dialect, Order, end_met, named};
 use crate::log::{AppendError, Pending};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
+use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::guard::{Permit, Produce};
 use crate::service::limits::CallSlot;
@@ -38,6 +39,7 @@ enum Begun {
 struct Creating<D> {
     backend: Arc<Backend>,
     request: Request,
+    measured: Measured,
     sink: UnarySink<Reply>,
     caller: Caller,
     slot: CallSlot,
@@ -46,17 +48,21 @@ struct Creating<D> {
 
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
+    measured: Measured,
     mut request: Request,
     sink: UnarySink<Reply>,
 ) {
     match begin::<D>(backend, &mut request) {
-        Ok(Begun::Appended(outcome, slot)) => answer::<D>(backend, sink, Ok((outcome, slot))),
+        Ok(Begun::Appended(outcome, slot)) => {
+            answer::<D>(backend, (measured, sink), Ok((outcome, slot)));
+        }
         Ok(Begun::NoLog(caller, slot)) => {
             let (own, dialect) = (Arc::clone(backend), PhantomData);
-            let creating = Creating::<D> { backend: own, request, sink, caller, slot, dialect };
+            let creating =
+                Creating::<D> { backend: own, request, measured, sink, caller, slot, dialect };
             backend.desk.submit(Box::new(creating));
         }
-        Err(refusal) => answer::<D>(backend, sink, Err(refusal)),
+        Err(refusal) => answer::<D>(backend, (measured, sink), Err(refusal)),
     }
 }
 
@@ -98,7 +104,7 @@ fn append(
 /// Answers once the outcome is known.
 fn answer<D: Dialect>(
     backend: &Arc<Backend>,
-    sink: UnarySink<Reply>,
+    (measured, sink): (Measured, UnarySink<Reply>),
     begun: Result<(Outcome, CallSlot), Refusal>,
 ) {
     let backend = Arc::clone(backend);
@@ -113,8 +119,11 @@ fn answer<D: Dialect>(
             Err(refusal) => Err(refusal),
         };
         let sent = match outcome {
-            Ok(appended) => sink.success(D::reply(&appended)),
-            Err(refusal) => sink.fail(backend.status(&refusal)),
+            Ok(appended) => {
+                measured.done();
+                sink.success(D::reply(&appended))
+            }
+            Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
         };
         // A client that is gone has no use for the answer; the records are there all the same.
         let _sent = sent.await;
@@ -136,12 +145,12 @@ impl<D: Dialect> Creating<D> {
 impl<D: Dialect> Read for Creating<D> {
     fn run(mut self: Box<Self>) {
         let outcome = self.create_and_append();
-        let Self { backend, sink, slot, .. } = *self;
-        answer::<D>(&backend, sink, outcome.map(|outcome| (outcome, slot)));
+        let Self { backend, measured, sink, slot, .. } = *self;
+        answer::<D>(&backend, (measured, sink), outcome.map(|outcome| (outcome, slot)));
     }
 
     fn refuse(self: Box<Self>, over: OverLimit) {
-        answer::<D>(&self.backend, self.sink, Err(over.into()));
+        answer::<D>(&self.backend, (self.measured, self.sink), Err(over.into()));
     }
 }
 

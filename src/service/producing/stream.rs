@@ -11,6 +11,7 @@ use std::future::{Future as _, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_executor::block_on;
 use futures_timer::Delay;
@@ -23,6 +24,7 @@ use super::window::Window;
 use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
+use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::ending::{Ending, farewell};
 use crate::service::guard::{Permit, Produce};
@@ -36,6 +38,7 @@ use crate::service::session::Session;
 /// An open stream, on its way to its thread and there.
 struct Producing {
     backend: Arc<Backend>,
+    measured: Measured,
     requests: RequestStream<Request>,
     sink: DuplexSink<Reply>,
     terms: Terms,
@@ -52,18 +55,21 @@ struct Terms {
 
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
+    measured: Measured,
     ctx: &RpcContext<'_>,
     requests: RequestStream<Request>,
     sink: DuplexSink<Reply>,
 ) {
     let terms = match begin::<D>(backend, ctx) {
         Ok(terms) => terms,
-        Err(refusal) => return refuse(backend, requests, sink, &refusal),
+        Err(refusal) => return refuse(backend, measured, (requests, sink), &refusal),
     };
-    let producing = Producing { backend: Arc::clone(backend), requests, sink, terms };
+    let own = Arc::clone(backend);
+    let producing = Producing { backend: own, measured, requests, sink, terms };
     if let Err(unserved) = backend.crew.spawn("produce", producing, Producing::serve::<D>) {
         let over = OverLimit { limited: Limited::Threads, limit: 0, actual: 1 };
-        refuse(backend, unserved.requests, unserved.sink, &over.into());
+        let Producing { measured, requests, sink, .. } = unserved;
+        refuse(backend, measured, (requests, sink), &over.into());
     }
 }
 
@@ -109,11 +115,11 @@ impl Terms {
 
 fn refuse(
     backend: &Backend,
-    requests: RequestStream<Request>,
-    sink: DuplexSink<Reply>,
+    measured: Measured,
+    (requests, sink): (RequestStream<Request>, DuplexSink<Reply>),
     refusal: &Refusal,
 ) {
-    let sent = sink.fail(backend.status(refusal));
+    let sent = sink.fail(measured.failed(backend.status(refusal)));
     detach(async move {
         // A client that is gone has no use for the reason.
         let _sent = sent.await;
@@ -125,20 +131,20 @@ fn refuse(
 impl Producing {
     /// Serves the stream to its end, on its own thread.
     fn serve<D: Dialect>(self) {
-        let Self { backend, requests, mut sink, terms } = self;
+        let Self { backend, measured, requests, mut sink, terms } = self;
         sink.enhance_batch(true);
         // Dropped any earlier than the status is out, the requests would cancel the call.
         let inbox = Inbox::open(requests, Request::held_bytes);
         let outbox = Outbox::open(sink, DuplexSink::fail);
         let window = Arc::new(Window::new(&backend.limits()));
-        let acknowledged = acknowledging::start::<D>(&window, outbox);
+        let acknowledged = acknowledging::start::<D>(&window, outbox, measured.messages());
         let (outbox, ending) = block_on(async {
             let reading = pin!(read::<D>(&backend, &terms, &window, &inbox));
             match select(reading, acknowledged).await {
                 Either::Right((ended, _)) => ended.expect("the acknowledger says how it ended"),
             }
         });
-        farewell(&backend, outbox, ending);
+        farewell(&backend, measured, outbox, ending);
     }
 }
 
@@ -170,13 +176,14 @@ async fn read_all<D: Dialect>(
             Poll::Ready(ready!(inbox.poll_next(cx)).map_err(Ending::from))
         })
         .await?;
+        let began = Instant::now();
         let message = request.bytes();
         let order = D::order(message, &backend.limits()).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
         order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
-        window.push(appended, order.payload.len());
+        window.push(appended, order.payload.len(), began);
     }
 }
 

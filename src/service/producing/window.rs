@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -42,13 +43,14 @@ struct State {
 struct InFlight {
     pending: Pending,
     bytes: usize,
+    began: Instant,
 }
 
 /// What the front of the window comes to.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The batch has reached its level.
-    Acknowledged(Appended),
+    /// The batch, which was taken at this time, has reached its level.
+    Acknowledged(Appended, Instant),
     /// The batch at the front is not, or nobody knows.
     Lost(AckError),
     /// All is acknowledged and no more will come.
@@ -74,10 +76,10 @@ impl Window {
         Poll::Pending
     }
 
-    /// Adds a batch of `bytes` at the back.
-    pub(super) fn push(&self, pending: Pending, bytes: usize) {
+    /// Adds a batch of `bytes`, which was taken when it `began`, at the back.
+    pub(super) fn push(&self, pending: Pending, bytes: usize, began: Instant) {
         self.change(|state| {
-            state.in_flight.push_back(InFlight { pending, bytes });
+            state.in_flight.push_back(InFlight { pending, bytes, began });
             state.bytes += bytes;
         });
     }
@@ -126,10 +128,15 @@ impl Window {
             let Poll::Ready(outcome) = Pin::new(&mut front.pending).poll(cx) else {
                 return Poll::Pending;
             };
+            let began = front.began;
             let outcome = outcome.map(|level| Appended::of(&front.pending, level));
             state.bytes -= front.bytes;
             state.in_flight.pop_front();
-            (outcome.map_or_else(Next::Lost, Next::Acknowledged), state.reader.take())
+            let next = match outcome {
+                Ok(appended) => Next::Acknowledged(appended, began),
+                Err(error) => Next::Lost(error),
+            };
+            (next, state.reader.take())
         };
         wake(reader);
         Poll::Ready(next)

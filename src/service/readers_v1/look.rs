@@ -8,6 +8,7 @@ use super::messages::{self, Target};
 use super::{Call, begin};
 use crate::log::{ReaderError, ReaderName};
 use crate::service::backend::Backend;
+use crate::service::calls::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{BadRequest, OverLimit, Refusal};
@@ -24,11 +25,10 @@ struct Waiting {
 
 pub(super) fn handle(
     backend: &Arc<Backend>,
-    request: Request,
-    sink: UnarySink<Reply>,
+    arrived: (Measured, Request, UnarySink<Reply>),
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, Sought), BadRequest>,
 ) {
-    if let Some((call, sought)) = begin(backend, request, sink, read) {
+    if let Some((call, sought)) = begin(backend, arrived, read) {
         let waiting = Waiting { backend: Arc::clone(backend), call, sought };
         backend.reads.submit(Box::new(waiting));
     }

@@ -15,6 +15,7 @@ use self::messages::Target;
 use self::orders::Orders;
 use super::backend::Backend;
 use super::caller::Caller;
+use super::calls::Measured;
 use super::detach::detach;
 use super::guard::{Consume, Permit, ReaderScope};
 use super::limits::CallSlot;
@@ -32,24 +33,32 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let orders = Arc::new(Orders::new(backend));
     let (commits, deletes) = (Arc::clone(&orders), orders);
     let (gets, lists) = (Arc::clone(backend), Arc::clone(backend));
+    let [commit, get, list, delete] = [
+        methods::COMMIT_READER,
+        methods::GET_READER,
+        methods::LIST_READERS,
+        methods::DELETE_READER,
+    ]
+    .map(|method| backend.calls.of(method));
     ServiceBuilder::new()
         .add_unary_handler(&COMMIT, move |_, request, sink| {
-            orders::handle(&commits, request, sink, messages::commit_request);
+            orders::handle(&commits, (commit.begin(), request, sink), messages::commit_request);
         })
         .add_unary_handler(&GET, move |_, request, sink| {
-            look::handle(&gets, request, sink, look::one);
+            look::handle(&gets, (get.begin(), request, sink), look::one);
         })
         .add_unary_handler(&LIST, move |_, request, sink| {
-            look::handle(&lists, request, sink, look::all);
+            look::handle(&lists, (list.begin(), request, sink), look::all);
         })
         .add_unary_handler(&DELETE, move |_, request, sink| {
-            orders::handle(&deletes, request, sink, messages::delete_request);
+            orders::handle(&deletes, (delete.begin(), request, sink), messages::delete_request);
         })
         .build()
 }
 
 /// A call that was let in.
 struct Call {
+    measured: Measured,
     sink: UnarySink<Reply>,
     permit: Permit<Consume>,
     scope: ReaderScope,
@@ -60,7 +69,7 @@ impl Call {
     /// Answers. The call counts as answered before the answer can make the client call again.
     fn answer(self, backend: &Backend, outcome: Result<Reply, Refusal>) {
         drop(self.slot);
-        answer(backend, self.sink, outcome);
+        answer(backend, (self.measured, self.sink), outcome);
     }
 }
 
@@ -68,14 +77,15 @@ impl Call {
 /// not.
 fn begin<T>(
     backend: &Backend,
-    mut request: Request,
-    sink: UnarySink<Reply>,
+    (measured, mut request, sink): (Measured, Request, UnarySink<Reply>),
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, T), BadRequest>,
 ) -> Option<(Call, T)> {
     match admit(backend, &mut request, read) {
-        Ok((permit, scope, slot, wanted)) => Some((Call { sink, permit, scope, slot }, wanted)),
+        Ok((permit, scope, slot, wanted)) => {
+            Some((Call { measured, sink, permit, scope, slot }, wanted))
+        }
         Err(refusal) => {
-            answer(backend, sink, Err(refusal));
+            answer(backend, (measured, sink), Err(refusal));
             None
         }
     }
@@ -99,10 +109,17 @@ fn admit<T>(
     Ok((permit, scope, slot, wanted))
 }
 
-fn answer(backend: &Backend, sink: UnarySink<Reply>, outcome: Result<Reply, Refusal>) {
+fn answer(
+    backend: &Backend,
+    (measured, sink): (Measured, UnarySink<Reply>),
+    outcome: Result<Reply, Refusal>,
+) {
     let sent = match outcome {
-        Ok(reply) => sink.success(reply),
-        Err(refusal) => sink.fail(backend.status(&refusal)),
+        Ok(reply) => {
+            measured.done();
+            sink.success(reply)
+        }
+        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
     };
     detach(async move {
         // A client that is gone has no use for the answer; what it asked for is done all the same.

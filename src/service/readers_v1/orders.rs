@@ -14,6 +14,7 @@ use super::messages::{self, Target};
 use super::{Call, begin};
 use crate::log::{LogId, Reader, ReaderAction, ReaderError, ReaderName, ReaderOrder};
 use crate::service::backend::Backend;
+use crate::service::calls::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{BadRequest, OverLimit, Refusal};
@@ -40,11 +41,10 @@ struct Turn {
 
 pub(super) fn handle(
     orders: &Arc<Orders>,
-    request: Request,
-    sink: UnarySink<Reply>,
+    arrived: (Measured, Request, UnarySink<Reply>),
     read: impl FnOnce(&[u8]) -> Result<(Target<'_>, (ReaderName, ReaderAction)), BadRequest>,
 ) {
-    if let Some((call, (name, action))) = begin(&orders.backend, request, sink, read) {
+    if let Some((call, (name, action))) = begin(&orders.backend, arrived, read) {
         let order = call.scope.clone().order(name, action);
         orders.add(Waiting { call, order });
     }

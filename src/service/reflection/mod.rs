@@ -23,6 +23,7 @@ use grpcio::{
 use self::catalog::Catalog;
 use super::backend::Backend;
 use super::caller::Caller;
+use super::calls::Measured;
 use super::detach::detach;
 use super::ending::{Ending, FAREWELL};
 use super::limits::StreamSlot;
@@ -39,9 +40,10 @@ pub(crate) fn services(backend: &Arc<Backend>) -> [Service; 2] {
     let catalog = Arc::new(Catalog::ours());
     [&REFLECT, &REFLECT_ALPHA].map(|method| {
         let (backend, catalog) = (Arc::clone(backend), Arc::clone(&catalog));
+        let calls = backend.calls.of(method.name);
         ServiceBuilder::new()
             .add_duplex_streaming_handler(method, move |ctx, requests, sink| {
-                handle(&backend, &catalog, &ctx, (requests, sink));
+                handle(&backend, &catalog, &ctx, (calls.begin_stream(), requests, sink));
             })
             .build()
     })
@@ -50,6 +52,7 @@ pub(crate) fn services(backend: &Arc<Backend>) -> [Service; 2] {
 /// An open stream.
 struct Asking {
     backend: Arc<Backend>,
+    measured: Measured,
     catalog: Arc<Catalog>,
     requests: RequestStream<Request>,
     sink: DuplexSink<Reply>,
@@ -61,7 +64,7 @@ fn handle(
     backend: &Arc<Backend>,
     catalog: &Arc<Catalog>,
     ctx: &RpcContext<'_>,
-    (requests, sink): (RequestStream<Request>, DuplexSink<Reply>),
+    (measured, requests, sink): (Measured, RequestStream<Request>, DuplexSink<Reply>),
 ) {
     let opened = Caller::take().and_then(|caller| {
         let slot = backend.stream_slot(&caller, ctx)?;
@@ -71,10 +74,10 @@ fn handle(
     match opened {
         Ok((session, _slot)) => {
             let catalog = Arc::clone(catalog);
-            detach(Asking { backend, catalog, requests, sink, session, _slot }.run());
+            detach(Asking { backend, measured, catalog, requests, sink, session, _slot }.run());
         }
         Err(refusal) => {
-            let sent = sink.fail(backend.status(&refusal));
+            let sent = sink.fail(measured.failed(backend.status(&refusal)));
             detach(async move {
                 // A client that is gone has no use for the reason.
                 let _sent = sent.await;
@@ -92,10 +95,12 @@ impl Asking {
         match ending {
             Ending::Gone => {}
             Ending::Done => {
+                self.measured.done();
                 let _sent = self.sink.close().await;
             }
             Ending::Refused(refusal) => {
-                let _sent = self.sink.fail(self.backend.status(&refusal)).await;
+                let status = self.measured.failed(self.backend.status(&refusal));
+                let _sent = self.sink.fail(status).await;
             }
         }
         // Dropped any earlier it would cancel the call before the status is out.

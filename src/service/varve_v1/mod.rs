@@ -31,19 +31,37 @@ static CONSUME_STREAM: Method<Request, Reply> =
 
 /// The service, to be registered with a server.
 pub(crate) fn service(backend: &Arc<Backend>) -> Service {
-    let [first, second, third, fourth] = [(); 4].map(|()| Arc::clone(backend));
+    let [first, second, third, fourth] = [
+        methods::PRODUCE_BATCH,
+        methods::PRODUCE_BATCHES,
+        methods::CONSUME_BATCHES,
+        methods::CONSUME_BATCHES_STREAM,
+    ]
+    .map(|method| (Arc::clone(backend), backend.calls.of(method)));
     ServiceBuilder::new()
         .add_unary_handler(&PRODUCE, move |_, request, sink| {
-            appending::call::handle::<Batches>(&first, request, sink);
+            appending::call::handle::<Batches>(&first.0, first.1.begin(), request, sink);
         })
         .add_duplex_streaming_handler(&PRODUCE_STREAM, move |ctx, requests, sink| {
-            appending::stream::handle::<Batches>(&second, &ctx, requests, sink);
+            appending::stream::handle::<Batches>(
+                &second.0,
+                second.1.begin_stream(),
+                &ctx,
+                requests,
+                sink,
+            );
         })
         .add_unary_handler(&CONSUME, move |_, request, sink| {
-            reading::call::handle::<Batches>(&third, request, sink);
+            reading::call::handle::<Batches>(&third.0, third.1.begin(), request, sink);
         })
         .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
-            reading::stream::handle::<Batches>(&fourth, &ctx, request, sink);
+            reading::stream::handle::<Batches>(
+                &fourth.0,
+                fourth.1.begin_stream(),
+                &ctx,
+                request,
+                sink,
+            );
         })
         .build()
 }

@@ -1,5 +1,7 @@
 //! A running server: one owner, its signals, what systemd hears, what it leaves behind.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -278,4 +280,58 @@ fn a_limit_on_file_sizes_refuses_appends_and_ends_nothing() {
     assert!(consumed.len() > 101 && input.starts_with(&consumed));
     server.signal(Signal::TERM);
     assert_eq!(server.wait().0.code, 0);
+}
+
+#[test]
+fn a_taken_port_costs_the_metrics_and_not_the_server() {
+    let site = Site::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let server = Running::start(with_metrics(&site, &address));
+    server.wait_for_log(&format!("event=metrics_unavailable address={address} error="));
+    run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+}
+
+#[test]
+fn handshakes_that_fail_and_reloads_are_told_in_metrics() {
+    let (site, stranger) = (Site::new(), Site::new());
+    let server = Running::start(with_metrics(&site, "127.0.0.1:0"));
+    server.wait_for_log("event=metrics_listening address=");
+    let log = server.log();
+    let (_, behind) = log.split_once("event=metrics_listening address=").unwrap();
+    let address = behind.split_whitespace().next().unwrap().to_owned();
+    let series = |series: &str| {
+        let metrics = get(&address, "/metrics");
+        let behind = |line: &str| line.strip_prefix(series)?.trim().parse::<f64>().ok();
+        metrics.lines().find_map(behind).unwrap_or_else(|| panic!("no {series} in {metrics}"))
+    };
+    let refused = "varve_handshakes_refused_total{reason=\"certificate\"}";
+    assert_eq!(series(refused), 0.0);
+    let (ca, cert) = (site.path("ca.pem"), stranger.path("root.pem"));
+    let key = stranger.path("root-key.pem");
+    let foreign = ["--server", &server.address, "--ca", &ca, "--cert", &cert, "--key", &key];
+    let mut produce = varve(["produce", "--retry-for", "0"]);
+    produce.args(foreign);
+    assert_ne!(run(produce, b"one\n").code, 0);
+    assert!(series(refused) >= 1.0);
+    site.write("acl.csv", "p, root\n");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reload_refused");
+    assert_eq!(series("varve_reloads_total{outcome=\"refused\"}"), 1.0);
+    assert_eq!(series("varve_reload_last_refused"), 1.0);
+}
+
+/// The server of `site` with its metrics at `address`.
+fn with_metrics(site: &Site, address: &str) -> Command {
+    let command = site.server_flags(&["serve"]);
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_str().unwrap().to_owned()).collect();
+    varve(args.iter().map(|arg| if arg == "off" { address } else { arg }))
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

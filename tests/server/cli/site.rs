@@ -160,6 +160,8 @@ impl Site {
     pub(crate) fn server_flags(&self, command: &[&str]) -> Command {
         let mut command = varve(command);
         command.args(["--listen", "127.0.0.1:0", "--data-dir", &self.path("data")]);
+        // Many run at once, and its port is one.
+        command.args(["--metrics", "off"]);
         command.args(["--cert", &self.path("server.pem"), "--key", &self.path("server-key.pem")]);
         command.args(["--client-ca", &self.path("ca.pem"), "--acl", &self.path("acl.csv")]);
         command
