@@ -9,7 +9,7 @@
 use std::fs;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::sockopt::socket_acceptconn;
@@ -56,6 +56,11 @@ pub(crate) fn is_passed(address: SocketAddr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The listener with this number, which somebody passed to this process; `None` if it is none.
+pub(crate) fn passed(number: RawFd) -> Option<TcpListener> {
+    listening(number).map(TcpListener::from)
 }
 
 /// The first listener of this process whose address is `wanted`.
@@ -106,7 +111,7 @@ fn tcp_info(socket: &OwnedFd) -> io::Result<libc::tcp_info> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, TcpListener, TcpStream};
+    use std::net::{IpAddr, TcpStream};
 
     use super::*;
 

@@ -24,7 +24,7 @@ mod review;
 mod running;
 mod vitals;
 
-pub(crate) use backlog::is_passed;
+pub(crate) use backlog::{is_passed, passed};
 pub use error::StartError;
 pub(crate) use null::NullServer;
 pub use observer::Observer;
