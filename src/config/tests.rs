@@ -196,7 +196,7 @@ fn metrics_stay_on_this_host_unless_told_twice() {
     assert_eq!(told_twice.metrics.listen, Some(([0, 0, 0, 0], 8401).into()));
     assert_eq!(
         refusal(&format!("{BASE}[metrics]\nlisten = \"on\"\n")),
-        "/etc/v/c.toml:7: metrics.listen is \"on\", and should be \"off\", or an IP address and a \
+        "/etc/v/c.toml:8: metrics.listen is \"on\", and should be \"off\", or an IP address and a \
          port such as \"127.0.0.1:8401\""
     );
 }
