@@ -28,6 +28,7 @@ mod reader;
 mod serve;
 mod table;
 mod varint;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,7 @@ enum Command {
     Reader(reader::ReaderCommand),
     Info(info::Info),
     Dump(dump::Dump),
+    Verify(verify::Verify),
     Bench(bench::BenchCommand),
     Certs(certs::Certs),
     Acl(acl::Acl),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Reader(command) => command.run(is_json),
         Command::Info(command) => command.run(is_json),
         Command::Dump(command) => command.run(is_json),
+        Command::Verify(command) => command.run(is_json),
         Command::Bench(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),

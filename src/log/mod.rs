@@ -11,7 +11,7 @@
 //! | 2 | store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention |
-//! | 4 | recovery |
+//! | 4 | recovery, verify |
 //! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
 mod active;
@@ -59,6 +59,7 @@ mod store;
 mod store_header;
 mod times;
 mod trash;
+mod verify;
 mod watermark;
 mod width;
 mod writer;
@@ -85,4 +86,5 @@ pub use settings::{
     SEGMENT_BYTES_MIN, SettingError,
 };
 pub use store_header::FORMAT_VERSION;
+pub use verify::{Fault, Meaning, Verified, VerifiedLog, VerifyProgress, verify};
 pub use watermark::Past;

@@ -11,6 +11,10 @@ use thiserror::Error;
 
 use super::offset::Offset;
 
+/// Files of a log that were not finished or not needed: a start removes them.
+pub(crate) const LEFT_OVERS: [&str; 5] =
+    ["next.store", "next.index", "meta.new", "producers.new", "readers.new"];
+
 /// The longest log name, in bytes.
 pub const LOG_NAME_BYTES_MAX: usize = 128;
 

@@ -33,3 +33,4 @@ mod seeds;
 mod settings;
 mod sweep;
 mod tidy;
+mod verify;

@@ -114,7 +114,7 @@ const FLOORS: [&[&str]; 6] = [
         "archived",
         "retention",
     ],
-    &["recovery"],
+    &["recovery", "verify"],
     &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],
 ];
 

@@ -168,12 +168,7 @@ fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
     let stale = list.iter().filter(|file| {
         let store_below = names::store_base(file).is_some_and(|base| base < site.start);
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
-        store_below
-            || index_alone
-            || matches!(
-                file.as_str(),
-                "next.store" | "next.index" | "meta.new" | "producers.new" | "readers.new"
-            )
+        store_below || index_alone || names::LEFT_OVERS.contains(&file.as_str())
     });
     let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
     let engine = site.engine;
