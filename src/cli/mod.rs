@@ -25,6 +25,7 @@ mod output;
 mod produce;
 mod progress;
 mod reader;
+mod repair;
 mod serve;
 mod table;
 mod varint;
@@ -65,6 +66,7 @@ enum Command {
     Info(info::Info),
     Dump(dump::Dump),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Bench(bench::BenchCommand),
     Certs(certs::Certs),
     Acl(acl::Acl),
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Info(command) => command.run(is_json),
         Command::Dump(command) => command.run(is_json),
         Command::Verify(command) => command.run(is_json),
+        Command::Repair(command) => command.run(is_json),
         Command::Bench(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),

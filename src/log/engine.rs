@@ -16,6 +16,7 @@ use super::files::FileCache;
 use super::group::Woken;
 use super::latency::Latencies;
 use super::names;
+use super::scrub::Counters;
 use super::segment::Segment;
 use super::settings::Options;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,6 +68,7 @@ pub(crate) struct Engine {
     pub(crate) trash: PathBuf,
     pub(crate) space: Space,
     pub(crate) sync_latency: Latencies,
+    pub(crate) scrubbed: Counters,
     data: PathBuf,
     age: Mutex<AgeClock>,
     /// What it came to at the last look.
@@ -97,6 +99,7 @@ impl Engine {
             trash: names::trash(data),
             data: data.to_owned(),
             sync_latency: Latencies::new(),
+            scrubbed: Counters::default(),
             space: Space::new(options.min_free_bytes),
             jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.

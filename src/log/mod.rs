@@ -8,11 +8,11 @@
 //! |---|---|
 //! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, parallel |
 //! | 1 | disk, seed, frame, store header, footer |
-//! | 2 | store, scan, index, watermark, group |
+//! | 2 | lock, copies, store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention |
 //! | 4 | recovery, verify |
-//! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs, floors |
+//! | 5 | engine, scrub, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
 mod active;
 mod age;
@@ -23,6 +23,7 @@ mod chunk;
 mod clock;
 mod codec;
 mod commit_log;
+mod copies;
 mod disk;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod index;
 mod intake;
 mod latency;
 mod lines;
+mod lock;
 mod logs;
 mod meta;
 mod names;
@@ -52,6 +54,7 @@ mod readers;
 mod recovery;
 mod retention;
 mod scan;
+mod scrub;
 mod seed;
 mod segment;
 mod settings;
@@ -81,6 +84,8 @@ pub use offset::{Bounds, Durability, LogId, Offset};
 pub use producer::{Producer, ProducerId};
 pub use producers::PRODUCER_BATCHES_MAX;
 pub use readers::{Reader, ReaderAction, ReaderOrder};
+pub use recovery::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
+pub use scrub::Scrubbed;
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
     SEGMENT_BYTES_MIN, SettingError,

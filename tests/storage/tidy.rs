@@ -95,7 +95,7 @@ const FLOORS: [&[&str]; 6] = [
         "pace", "parallel",
     ],
     &["disk", "seed", "frame", "store_header", "footer"],
-    &["store", "scan", "index", "watermark", "group"],
+    &["lock", "copies", "store", "scan", "index", "watermark", "group"],
     &[
         "chunk",
         "files",
@@ -115,7 +115,17 @@ const FLOORS: [&[&str]; 6] = [
         "retention",
     ],
     &["recovery", "verify"],
-    &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],
+    &[
+        "engine",
+        "scrub",
+        "writer",
+        "prepared",
+        "commit_log",
+        "flusher",
+        "housekeeper",
+        "logs",
+        "floors",
+    ],
 ];
 
 #[test]

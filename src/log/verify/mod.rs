@@ -98,9 +98,30 @@ pub fn verify(
     threads: usize,
     progress: &VerifyProgress,
 ) -> Result<Verified, OpenError> {
-    let disk = ReadOnly(disk);
     let lock = names::lock(folder);
     let is_running = disk.is_locked(&lock).map_err(IoError::at("look at", &lock))?;
+    check(disk, (folder, logs), threads, progress, is_running)
+}
+
+/// As [`verify`], by the process that owns the directory and serves nothing from it.
+pub(crate) fn verify_owned(
+    disk: &dyn Disk,
+    folder: &Path,
+    logs: &[LogName],
+    threads: usize,
+    progress: &VerifyProgress,
+) -> Result<Verified, OpenError> {
+    check(disk, (folder, logs), threads, progress, false)
+}
+
+fn check(
+    disk: &dyn Disk,
+    (folder, logs): (&Path, &[LogName]),
+    threads: usize,
+    progress: &VerifyProgress,
+    is_running: bool,
+) -> Result<Verified, OpenError> {
+    let disk = ReadOnly(disk);
     let mut faults = beside::folder(&disk, folder)?;
     let names = named(&disk, folder, logs, &mut faults)?;
     let mut sites = Vec::new();

@@ -128,7 +128,8 @@ impl Task<'_> {
         match self.open(disk, &path) {
             Ok(store) => {
                 walked.is_readable = true;
-                let mut walk = Walk { task: self, walked: &mut walked, broken: None };
+                let mut walk =
+                    Walk { task: self, walked: &mut walked, broken: None, segment_crc: 0 };
                 let done = walk.run(disk, &store, |bytes| {
                     progress.advance(bytes - told);
                     told = bytes;
@@ -170,6 +171,8 @@ struct Walk<'a> {
     walked: &'a mut Walked,
     /// What broke the frames since the last one that was accepted.
     broken: Option<(u64, &'static str)>,
+    /// Of the frames that were accepted.
+    segment_crc: u32,
 }
 
 impl Walk<'_> {
@@ -180,15 +183,8 @@ impl Walk<'_> {
         mut tell: impl FnMut(u64),
     ) -> Result<(), IoError> {
         let base = self.task.base;
-        let index = names::index(self.task.directory, base);
-        let header = store.read(0, STORE_HEADER_BYTES)?;
-        if let Some(at) = StoreHeader::damaged_copy(&header) {
-            let what = "one copy of the header is damaged; the other stands in for it";
-            let fault = Fault::of(store.path(), Meaning::Derived, what);
-            self.walked.faults.push(fault.at(wide(at)));
-        }
-        let mut entries = Entries::open(disk, index, base);
-        let mut segment_crc = 0;
+        self.look_at_header(store)?;
+        let mut entries = Entries::open(disk, names::index(self.task.directory, base), base);
         let mut told = 0;
         let mut scan = Scan::verified(store, wide(STORE_HEADER_BYTES))?;
         loop {
@@ -199,36 +195,22 @@ impl Walk<'_> {
                     break;
                 }
                 Found::Frame { position, header, intact } => {
-                    let durable_end = &mut self.walked.durable_end;
-                    *durable_end = header.durable_end.max(*durable_end);
                     if header.base >= self.end() {
                         entries.expect(header.base, position, self.broken.is_some());
                     }
-                    let refused = if intact { self.refusal(&header) } else { Some(PAYLOAD) };
-                    match refused {
-                        None => {
-                            let crc = header.crc.to_le_bytes();
-                            segment_crc = crc32c::crc32c_append(segment_crc, &crc);
-                            self.accept(&header, position, store.path());
-                        }
-                        Some(what) => _ = self.broken.get_or_insert((position, what)),
-                    }
+                    self.take(&header, (position, intact), store.path());
                     if position >= told + TELL_BYTES {
                         told = position;
                         tell(told);
                     }
                 }
                 Found::Footer { footer, .. } => {
-                    self.finish(footer, segment_crc, store.path());
-                    break;
-                }
-                Found::Nothing { position } if self.is_over() => {
-                    self.broken.get_or_insert((position, NOTHING));
+                    self.finish(footer, store.path());
                     break;
                 }
                 Found::Nothing { position } => {
                     self.broken.get_or_insert((position, NOTHING));
-                    if !scan.resync()? {
+                    if self.is_over() || !scan.resync()? {
                         break;
                     }
                 }
@@ -240,6 +222,30 @@ impl Walk<'_> {
             self.look_at_tail(&mut scan, store.path())?;
         }
         Ok(())
+    }
+
+    fn look_at_header(&mut self, store: &Store) -> Result<(), IoError> {
+        let header = store.read(0, STORE_HEADER_BYTES)?;
+        if let Some(at) = StoreHeader::damaged_copy(&header) {
+            let what = "one copy of the header is damaged; the other stands in for it";
+            let fault = Fault::of(store.path(), Meaning::Derived, what);
+            self.walked.faults.push(fault.at(wide(at)));
+        }
+        Ok(())
+    }
+
+    /// A frame with a valid header: it is accepted, or it breaks the frames.
+    fn take(&mut self, header: &FrameHeader, (position, intact): (u64, bool), path: &Path) {
+        let durable_end = &mut self.walked.durable_end;
+        *durable_end = header.durable_end.max(*durable_end);
+        match if intact { self.refusal(header) } else { Some(PAYLOAD) } {
+            None => {
+                let crc = header.crc.to_le_bytes();
+                self.segment_crc = crc32c::crc32c_append(self.segment_crc, &crc);
+                self.accept(header, position, path);
+            }
+            Some(what) => _ = self.broken.get_or_insert((position, what)),
+        }
     }
 
     fn end(&self) -> Offset {
@@ -295,7 +301,7 @@ impl Walk<'_> {
     }
 
     /// A footer that tells of other frames, where none is missing, is damage of its own.
-    fn finish(&mut self, footer: Footer, segment_crc: u32, path: &Path) {
+    fn finish(&mut self, footer: Footer, path: &Path) {
         let walked = &mut *self.walked;
         walked.footer = Some(footer);
         walked.durable_end = walked.durable_end.max(footer.end);
@@ -307,7 +313,7 @@ impl Walk<'_> {
         }
         let times = piece.course.map(|(first, last)| (first.append_time_us, last.append_time_us));
         let vouched = (u64::from(footer.frames), footer.end, footer.segment_crc);
-        let is_right = vouched == (walked.batches, piece.to, segment_crc)
+        let is_right = vouched == (walked.batches, piece.to, self.segment_crc)
             && times.is_none_or(|times| times == (footer.first_time_us, footer.last_time_us));
         if !is_right {
             let what = "the footer tells of other batches than there are";

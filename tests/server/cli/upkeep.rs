@@ -12,9 +12,10 @@ use super::site::{Outcome, Site, run, varve};
 fn stopped() -> Site {
     let site = Site::new();
     let server = site.serve();
+    run(site.client("root", &server.address, &["log", "create", "orders"]), b"").done();
     for log in ["default", "orders"] {
         for record in ["one\n", "two\n", "three\n"] {
-            let command = site.client("root", &server.address, &["produce", log, "--create"]);
+            let command = site.client("root", &server.address, &["produce", "--log", log]);
             run(command, record.as_bytes()).done();
         }
     }
@@ -87,4 +88,48 @@ fn a_check_of_a_running_servers_directory_leaves_it_alone() {
     run(site.client("root", &server.address, &["produce"]), b"two\n").done();
     server.signal(Signal::TERM);
     server.wait();
+}
+
+#[test]
+fn a_log_that_took_no_appends_takes_them_again_after_a_repair() {
+    let site = Site::new();
+    let server = site.serve();
+    for record in ["one\n", "two\n", "three\n"] {
+        run(site.client("root", &server.address, &["produce"]), record.as_bytes()).done();
+    }
+    on_data(&site, &["repair"]).refused(75, &["LOCK", "another server"]);
+    server.signal(Signal::KILL);
+    server.wait_for_signal();
+    spoil(&store(&site, "default"));
+    // Else an orderly stop would vouch for the end, and the damage be found by a read.
+    fs::remove_file(site.path("data/logs/default/checkpoint")).unwrap();
+
+    let server = site.serve();
+    let refused = run(site.client("root", &server.address, &["produce"]), b"four\n");
+    refused.refused(1, &["damaged"]);
+    server.signal(Signal::TERM);
+    server.wait();
+
+    let before = site.data();
+    let outcome = on_data(&site, &["repair", "--dry-run"]);
+    let text = String::from_utf8(outcome.done()).unwrap();
+    assert!(text.contains("would: ") && text.contains("nothing was done"), "{text}");
+    assert_eq!(site.data(), before);
+    let outcome = on_data(&site, &["repair", "--json"]);
+    let report = json(&outcome);
+    let steps = report["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["step"] == "sealed"), "{report}");
+    assert!(steps.iter().any(|step| step["step"] == "kept"), "{report}");
+    assert_eq!(outcome.code, 0);
+
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"four\n").done();
+    let args = ["consume", "--from", "earliest", "--on-damaged", "skip"];
+    let read = run(site.client("root", &server.address, &args), b"");
+    assert_eq!(String::from_utf8(read.stdout).unwrap(), "one\nthree\nfour\n", "{}", read.stderr);
+    server.signal(Signal::TERM);
+    server.wait();
+    let outcome = on_data(&site, &["repair"]);
+    assert!(String::from_utf8(outcome.done()).unwrap().contains("nothing to repair"));
+    assert_eq!(on_data(&site, &["verify"]).code, 65, "what is lost stays lost");
 }
