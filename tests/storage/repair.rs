@@ -69,14 +69,17 @@ fn contents(disk: &SimDisk) -> Vec<Vec<u8>> {
     found
 }
 
+type Damage = fn(&SimDisk);
+
 /// The damages of a tail that stop appends.
-fn damages() -> Vec<(&'static str, fn(&SimDisk))> {
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("a payload", |disk| change(disk, &last_store(disk), |b| b[FIRST + HEADER] ^= 1)),
         ("a header", |disk| change(disk, &last_store(disk), |b| b[FIRST + 16] ^= 1)),
         ("the store's header", |disk| {
             change(disk, &last_store(disk), |b| (b[0], b[64]) = (0, 0));
         }),
+        ("all of it", |disk| change(disk, &last_store(disk), |b| b.fill(0xab))),
         ("a short file", |disk| change(disk, &last_store(disk), |b| b.truncate(FIRST + 40))),
         ("zeros", |disk| change(disk, &last_store(disk), |b| b[FIRST..FIRST + 300].fill(0))),
     ]

@@ -15,7 +15,12 @@ pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
-    Ok(is_listed(&fs::read_to_string(LIST)?, file.ino()))
+    match fs::read_to_string(LIST) {
+        Ok(list) => Ok(is_listed(&list, file.ino())),
+        // It may be hidden from this process.
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// A line is `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> <from> <to>`. The device is not

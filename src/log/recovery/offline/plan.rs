@@ -117,19 +117,26 @@ fn seal_tail(
     let tail = match last {
         Some((store, mark)) if store.sealed_at.is_none() => {
             plan.keep(site.directory, list, store.base);
-            Tail::Seal { base: store.base, readable: mark.durable_end, end, incarnation }
+            let (base, readable) = (store.base, mark.durable_end);
+            Tail::Seal { base, readable, end: behind(base, end), incarnation }
         }
         _ => {
             let base = last.map_or(site.start, |(store, mark)| {
                 store.sealed_at.unwrap_or(mark.durable_end).max(mark.durable_end)
             });
             let time_us = verdict.last_time_us;
-            Tail::Fill { base, end: end.max(base), incarnation, time_us }
+            Tail::Fill { base, end: behind(base, end), incarnation, time_us }
         }
     };
     plan.tail = Some(tail);
     take_away(site, survey, kept, list, plan);
     Ok(())
+}
+
+/// The end of a segment that begins at `base`: one without any offset would have the name of the
+/// next. Where nobody knows how many records are gone, at least one is.
+fn behind(base: Offset, end: Offset) -> Offset {
+    end.max(base.plus(1))
 }
 
 /// What stands behind the end was never known to be durable.
