@@ -16,7 +16,7 @@ use super::produce::{InputError, Unfinished};
 use crate::acl::AclError;
 use crate::certs::CertsError;
 use crate::config::ConfigError;
-use crate::log::{ArchivedError, CloseError, OpenError};
+use crate::log::{ArchivedError, CloseError, NameError, OpenError};
 use crate::server::StartError;
 use crate::tls::TlsError;
 
@@ -81,6 +81,8 @@ pub(super) enum CliError {
     Unconfirmed { log: String },
     #[error("{} was typed, and the log is {}; nothing was deleted", typed, Escaped(log))]
     OtherName { typed: String, log: String },
+    #[error("{} is no name of a log", Escaped(name))]
+    LogName { name: String, source: NameError },
     #[error("no setting was named")]
     NothingToChange,
 }

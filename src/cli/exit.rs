@@ -13,7 +13,7 @@ pub(super) const FAILED: u8 = 1;
 /// The command line, the configuration, certificates or the access control list are wrong.
 const USAGE: u8 = 2;
 /// Damaged or newer data was refused.
-const DAMAGED: u8 = 65;
+pub(super) const DAMAGED: u8 = 65;
 /// Reading, writing or accepting connections failed.
 pub(super) const IO: u8 = 74;
 /// The data directory or the port belongs to another process.
@@ -52,6 +52,7 @@ impl CliError {
             Self::Bench(error) if error.is_usage() => USAGE,
             Self::Bench(error) if error.is_io() => IO,
             Self::Random(_) | Self::Bench(_) => FAILED,
+            Self::LogName { .. } => USAGE,
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),

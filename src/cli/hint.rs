@@ -50,9 +50,10 @@ fn open(error: &OpenError) -> Option<&'static str> {
         OpenError::NewerFormat { .. } => {
             Some("run the release that wrote the data, or a newer one")
         }
-        OpenError::Damaged { .. } => {
-            Some("docs/OPERATIONS.md, damaged data; without storage.strict the rest is served")
-        }
+        OpenError::Damaged { .. } => Some(
+            "`varve verify` says what is damaged, docs/OPERATIONS.md what to do; without \
+                 storage.strict the rest is served",
+        ),
         OpenError::Io(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
             Some("run varve as the user that owns the data directory")
         }

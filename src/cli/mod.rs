@@ -25,9 +25,11 @@ mod output;
 mod produce;
 mod progress;
 mod reader;
+mod repair;
 mod serve;
 mod table;
 mod varint;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -63,6 +65,8 @@ enum Command {
     Reader(reader::ReaderCommand),
     Info(info::Info),
     Dump(dump::Dump),
+    Verify(verify::Verify),
+    Repair(repair::Repair),
     Bench(bench::BenchCommand),
     Certs(certs::Certs),
     Acl(acl::Acl),
@@ -83,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Reader(command) => command.run(is_json),
         Command::Info(command) => command.run(is_json),
         Command::Dump(command) => command.run(is_json),
+        Command::Verify(command) => command.run(is_json),
+        Command::Repair(command) => command.run(is_json),
         Command::Bench(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),

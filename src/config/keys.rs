@@ -210,6 +210,11 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             1..=READERS_LIMIT,
         )?,
         strict: typed.switch("storage.strict", default.strict)?,
+        scrub_bytes_per_s: typed.bytes(
+            "storage.scrub_bytes_per_s",
+            default.scrub_bytes_per_s,
+            0..=16 * GIB,
+        )?,
         archive: typed.path("storage.archive_directory", None)?,
         defaults,
         time: default.time,

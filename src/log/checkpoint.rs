@@ -191,6 +191,51 @@ enum Slot {
     Newer(u16),
 }
 
+/// What a checkpoint file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    /// The newest valid slot and its sequence.
+    pub(crate) newest: Option<(u64, Checkpoint)>,
+    /// Where slots stand that are neither valid nor all zero: they may have been newer ones.
+    pub(crate) lost_at: Vec<u64>,
+}
+
+impl Slots {
+    /// Reads the file in the log's directory; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `NewerFormat` if a slot is of a newer release.
+    pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> Result<Option<Self>, OpenError> {
+        let path = names::checkpoint(directory);
+        let file = match disk.open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(IoError::at("open", &path)(e).into()),
+        };
+        let mut found = Self::default();
+        for position in [0, SLOT_BYTES] {
+            let mut bytes = vec![0; narrow(SLOT_BYTES)];
+            file.read_at(&mut bytes, position).map_err(IoError::at("read", &path))?;
+            match Checkpoint::decode(&bytes) {
+                Some(Slot::Valid(sequence, checkpoint))
+                    if found.newest.is_none_or(|(held, _)| sequence > held) =>
+                {
+                    found.newest = Some((sequence, checkpoint));
+                }
+                Some(Slot::Valid(..)) => {}
+                None if bytes.iter().any(|byte| *byte != 0) => found.lost_at.push(position),
+                None => {}
+                Some(Slot::Newer(version)) => {
+                    let (found, supported) = (format!("version {version}"), "version 1".into());
+                    return Err(OpenError::NewerFormat { path, found, supported });
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
 /// A log's checkpoint file, which is open only while it is written: many logs must not cost as many
 /// open files. One thread at a time writes it.
 #[derive(Debug)]
@@ -224,34 +269,14 @@ impl CheckpointFile {
         disk: &dyn Disk,
         directory: &Path,
     ) -> Result<(Option<Self>, Option<Checkpoint>), OpenError> {
-        let path = names::checkpoint(directory);
-        let file = match disk.open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, None)),
-            Err(e) => return Err(IoError::at("open", &path)(e).into()),
+        let Some(found) = Slots::read(disk, directory)? else {
+            return Ok((None, None));
         };
-        let mut newest: Option<(u64, Checkpoint)> = None;
-        let mut one_is_lost = false;
-        for slot in 0..2 {
-            let mut bytes = vec![0; narrow(SLOT_BYTES)];
-            file.read_at(&mut bytes, slot * SLOT_BYTES).map_err(IoError::at("read", &path))?;
-            match Checkpoint::decode(&bytes) {
-                Some(Slot::Valid(sequence, checkpoint))
-                    if newest.is_none_or(|(held, _)| sequence > held) =>
-                {
-                    newest = Some((sequence, checkpoint));
-                }
-                Some(Slot::Valid(..)) => {}
-                None => one_is_lost |= bytes.iter().any(|byte| *byte != 0),
-                Some(Slot::Newer(version)) => {
-                    let (found, supported) = (format!("version {version}"), "version 1".into());
-                    return Err(OpenError::NewerFormat { path, found, supported });
-                }
-            }
-        }
-        let sequence = newest.map_or(0, |(sequence, _)| sequence);
-        let checkpoint =
-            newest.map(|(_, newest)| Checkpoint { clean: newest.clean && !one_is_lost, ..newest });
+        let sequence = found.newest.map_or(0, |(sequence, _)| sequence);
+        let one_is_lost = !found.lost_at.is_empty();
+        let checkpoint = found
+            .newest
+            .map(|(_, newest)| Checkpoint { clean: newest.clean && !one_is_lost, ..newest });
         Ok((Some(Self { sequence, is_doubtful: false }), checkpoint))
     }
 

@@ -18,6 +18,7 @@ use super::files::FileCache;
 use super::group::Woken;
 use super::latency::Latencies;
 use super::names;
+use super::scrub;
 use super::segment::Segment;
 use super::settings::Options;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,6 +73,7 @@ pub(crate) struct Engine {
     /// The flushers by their numbers, and behind them the thread that keeps time.
     pub(crate) busy: Busy,
     pub(crate) counters: Counters,
+    pub(crate) scrubbed: scrub::Counters,
     data: PathBuf,
     age: Mutex<AgeClock>,
     /// What it came to at the last look.
@@ -104,6 +106,7 @@ impl Engine {
             sync_latency: Latencies::new(),
             busy: Busy::new(options.flushers.saturating_add(1)),
             counters: Counters::new(),
+            scrubbed: scrub::Counters::default(),
             space: Space::new(options.min_free_bytes),
             jobs: channel::bounded(jobs),
             // A log stands there at most once each to be trimmed and to be filled.

@@ -120,6 +120,13 @@ impl FrameHeader {
     /// Reads the header at the start of `bytes`, or `None` if no valid frame of this segment starts
     /// there. The payload is not looked at.
     pub(crate) fn decode(bytes: &[u8], seed: Seed) -> Option<Self> {
+        let header = Self::claimed(bytes)?;
+        let covered = bytes.get(COVERED_FROM..header.payload_at())?;
+        (seed.crc(covered) == header.crc && header.records > 0).then_some(header)
+    }
+
+    /// As `decode`, where the seed is lost: what the fields say is under no checksum.
+    pub(crate) fn claimed(bytes: &[u8]) -> Option<Self> {
         let mut fields = Decoder::new(bytes);
         if fields.array()? != FRAME_MAGIC {
             return None;
@@ -139,7 +146,7 @@ impl FrameHeader {
         let _zero = fields.u32()?;
         let sequence = fields.u64()?;
         let producer = ProducerId::from_bytes(id).map(|id| Producer { id, epoch, sequence });
-        let header = Self {
+        Some(Self {
             payload_bytes,
             records,
             base,
@@ -150,9 +157,7 @@ impl FrameHeader {
             payload_crc,
             producer,
             crc,
-        };
-        let covered = bytes.get(COVERED_FROM..header.payload_at())?;
-        (seed.crc(covered) == crc && records > 0).then_some(header)
+        })
     }
 
     /// Whether `payload` is the one this header was written with.

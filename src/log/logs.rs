@@ -21,8 +21,9 @@ use super::latency::Percentiles;
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
+use super::scrub::Scrubbed;
 use super::settings::{LogOverrides, Options};
-use super::{age, archive, flusher, housekeeper, parallel, recovery, trash};
+use super::{age, archive, flusher, housekeeper, lock, parallel, recovery, scrub, trash};
 use crate::fail_points::fail_point;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::channel::{self, Sender};
@@ -56,7 +57,9 @@ struct Running {
     workers: Vec<JoinHandle<()>>,
     housekeeper: Option<JoinHandle<()>>,
     chores: Option<JoinHandle<()>>,
+    scrubber: Option<JoinHandle<()>>,
     stop_housekeeper: Sender<()>,
+    stop_scrubber: Sender<()>,
     lock: Box<dyn Lock>,
 }
 
@@ -85,7 +88,7 @@ impl Logs {
         options: Options,
     ) -> Result<Arc<Self>, OpenError> {
         make_directory(&*disk, data)?;
-        let lock = take_lock(&*disk, data)?;
+        let lock = lock::take(&*disk, data)?;
         for directory in [names::logs(data), names::trash(data)] {
             make_directory(&*disk, &directory)?;
         }
@@ -285,6 +288,18 @@ impl Logs {
         self.looks.lock().look_around(&self.engine, &self.data, &self.list());
     }
 
+    /// Reads all sealed segments once and checks them, as the scrubber does, without pauses; for a
+    /// set without flushers.
+    pub fn scrub(&self) {
+        scrub::pass(&self.engine, &self.list(), &|_| true);
+    }
+
+    /// What the scrubber has done since the start.
+    #[must_use]
+    pub fn scrubbed(&self) -> Scrubbed {
+        self.engine.scrubbed.snapshot()
+    }
+
     /// Lets what takes long end soon, as before a stop: copies into the archive, retention, and the
     /// removal of deleted logs. It is done after the next start. Appends go on until `close`.
     pub fn begin_close(&self) {
@@ -308,12 +323,13 @@ impl Logs {
         for log in &logs {
             log.refuse_appends();
         }
-        drop(running.stop_housekeeper);
+        drop((running.stop_housekeeper, running.stop_scrubber));
         for _ in &running.workers {
             self.engine.queue(Job::Stop);
         }
         self.engine.queue_chore(Job::Stop);
-        let others = running.housekeeper.take().into_iter().chain(running.chores.take());
+        let others = [running.housekeeper.take(), running.chores.take(), running.scrubber.take()];
+        let others = others.into_iter().flatten();
         for thread in running.workers.drain(..).chain(others) {
             // A thread that panicked has ended the process.
             let _ended = thread.join();
@@ -344,7 +360,24 @@ impl Logs {
             let housekeeper = housekeeper::start(engine, data, list, stop).map_err(failed)?;
             (Some(housekeeper), Some(flusher::start_chores(&self.engine).map_err(failed)?))
         };
-        let running = Running { workers, housekeeper, chores, stop_housekeeper, lock };
+        let (stop_scrubber, stop) = channel::bounded(0);
+        let rate = self.engine.options.scrub_bytes_per_s;
+        let scrubber = if workers.is_empty() || rate == 0 {
+            None
+        } else {
+            let (engine, logs) = (Arc::clone(&self.engine), Arc::clone(&self.logs));
+            let list = move || logs.read().values().cloned().collect();
+            Some(scrub::start(engine, rate, list, stop).map_err(failed)?)
+        };
+        let running = Running {
+            workers,
+            housekeeper,
+            chores,
+            scrubber,
+            stop_housekeeper,
+            stop_scrubber,
+            lock,
+        };
         *self.running.lock() = Some(running);
         Ok(())
     }
@@ -391,14 +424,6 @@ impl Drop for Logs {
         // The outcome matters to those who close by hand; what is lost here recovery finds.
         let _closed = self.close();
     }
-}
-
-fn take_lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn Lock>, OpenError> {
-    let path = names::lock(data);
-    disk.lock(&path).map_err(|e| match e.kind() {
-        ErrorKind::WouldBlock => OpenError::Owned { path },
-        _ => IoError::at("lock", &path)(e).into(),
-    })
 }
 
 /// Sees to it that the directory is there, also after a power cut.

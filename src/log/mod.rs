@@ -9,11 +9,11 @@
 //! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, |
 //! | | parallel, busy, progress |
 //! | 1 | disk, seed, frame, store header, footer |
-//! | 2 | store, scan, index, watermark, group |
+//! | 2 | lock, copies, store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention, counters |
-//! | 4 | recovery |
-//! | 5 | engine, writer, prepared, commit log, flusher, housekeeper, logs, floors |
+//! | 4 | recovery, verify |
+//! | 5 | engine, scrub, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
 mod active;
 mod age;
@@ -25,6 +25,7 @@ mod chunk;
 mod clock;
 mod codec;
 mod commit_log;
+mod copies;
 mod counters;
 mod disk;
 mod engine;
@@ -42,6 +43,7 @@ mod index;
 mod intake;
 mod latency;
 mod lines;
+mod lock;
 mod logs;
 mod meta;
 mod names;
@@ -56,6 +58,7 @@ mod readers;
 mod recovery;
 mod retention;
 mod scan;
+mod scrub;
 mod seed;
 mod segment;
 mod settings;
@@ -63,6 +66,7 @@ mod store;
 mod store_header;
 mod times;
 mod trash;
+mod verify;
 mod watermark;
 mod width;
 mod writer;
@@ -87,9 +91,12 @@ pub use producer::{Producer, ProducerId};
 pub use producers::PRODUCER_BATCHES_MAX;
 pub use progress::{OpenProgress, Opened};
 pub use readers::{Reader, ReaderAction, ReaderOrder};
+pub use recovery::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
+pub use scrub::Scrubbed;
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
     SEGMENT_BYTES_MIN, SettingError,
 };
 pub use store_header::FORMAT_VERSION;
+pub use verify::{Fault, Meaning, Verified, VerifiedLog, VerifyProgress, verify};
 pub use watermark::Past;

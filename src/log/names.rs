@@ -11,6 +11,17 @@ use thiserror::Error;
 
 use super::offset::Offset;
 
+/// Files of a log that were not finished or not needed: a start removes them.
+pub(crate) const LEFT_OVERS: [&str; 7] = [
+    "next.store",
+    "next.index",
+    "meta.new",
+    "producers.new",
+    "readers.new",
+    "repair.store",
+    "repair.index",
+];
+
 /// The longest log name, in bytes.
 pub const LOG_NAME_BYTES_MAX: usize = 128;
 
@@ -125,6 +136,11 @@ pub(crate) fn trash(data: &Path) -> PathBuf {
     data.join("trash")
 }
 
+/// Where repairs keep what they replaced.
+pub(crate) fn quarantine(data: &Path) -> PathBuf {
+    data.join("quarantine")
+}
+
 /// What the time of `age` has come to.
 pub(crate) fn clock(data: &Path) -> PathBuf {
     data.join("clock")
@@ -172,6 +188,16 @@ pub(crate) fn next_store(log: &Path) -> PathBuf {
 /// The index of the segment that is prepared ahead.
 pub(crate) fn next_index(log: &Path) -> PathBuf {
     log.join("next.index")
+}
+
+/// The store that a repair is making.
+pub(crate) fn repair_store(log: &Path) -> PathBuf {
+    log.join("repair.store")
+}
+
+/// The index that a repair is making.
+pub(crate) fn repair_index(log: &Path) -> PathBuf {
+    log.join("repair.index")
 }
 
 /// The base offset in a store file's name.

@@ -192,12 +192,28 @@ impl Segment {
         file.file_bytes().map_err(IoError::at("stat", &path))
     }
 
-    /// Remembers damage, so that reads of it need not look for it again.
-    pub(crate) fn mark_damaged(&self, from: Offset, resume: Option<Offset>) {
+    /// Remembers damage, so that reads of it need not look for it again; `false` if all of it was
+    /// known.
+    pub(crate) fn mark_damaged(&self, from: Offset, resume: Option<Offset>) -> bool {
         let mut damage = self.damage.lock();
-        if !damage.contains(&(from, resume)) {
+        let covers = |(known, to): &(Offset, Option<Offset>)| {
+            *known <= from && to.is_none_or(|to| resume.is_some_and(|resume| resume <= to))
+        };
+        let is_news = !damage.iter().any(covers);
+        if is_news {
             damage.push((from, resume));
         }
+        is_news
+    }
+
+    /// Whether its files are its no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Opens its store beside the cache of open files, for one look at all of it.
+    pub(crate) fn open_apart(&self) -> Result<Store, StoreFault> {
+        Store::open(&*self.disk, &self.store_path(), self.log_id, self.base)
     }
 
     /// Whole frames from the one that holds `offset`, which lies in this segment below `limit`: at
@@ -383,7 +399,7 @@ fn facts_of(store: &Store) -> Result<Facts, IoError> {
 }
 
 /// Calls `each` with the entry number, relative offset and position of every frame of the store.
-fn each_frame(
+pub(crate) fn each_frame(
     store: &Store,
     base: Offset,
     mut each: impl FnMut(u32, u32, u64) -> bool,
@@ -418,7 +434,12 @@ fn each_frame(
 
 /// Fills the first `entries` of `index` and returns how many frames there were for them. If there
 /// were fewer, the last one stands again in the rest, so that the entries stay sorted.
-fn fill_index(store: &Store, index: &Index, base: Offset, entries: u32) -> Result<u32, IoError> {
+pub(crate) fn fill_index(
+    store: &Store,
+    index: &Index,
+    base: Offset,
+    entries: u32,
+) -> Result<u32, IoError> {
     let mut last = (0, wide(STORE_HEADER_BYTES));
     let filled = each_frame(store, base, |n, relative, position| {
         let fits = n < entries && index.put(n, relative, position);

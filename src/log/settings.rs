@@ -200,6 +200,8 @@ pub struct Options {
     pub strict: bool,
     /// What logs get that set nothing themselves.
     pub defaults: LogSettings,
+    /// Bytes of sealed segments that the scrubber reads in a second; it is off at 0. 8 MiB.
+    pub scrub_bytes_per_s: u64,
     /// Where segments are copied to before they are dropped, for logs whose `archive` is set.
     pub archive: Option<PathBuf>,
     /// The clocks. The host's.
@@ -225,6 +227,7 @@ impl Default for Options {
             readers_per_log_max: 1000,
             strict: false,
             defaults: LogSettings::default(),
+            scrub_bytes_per_s: 8 << 20,
             archive: None,
             time: Arc::new(HostTime::new()),
             progress: Arc::default(),
@@ -248,6 +251,7 @@ impl fmt::Debug for Options {
             .field("readers_per_log_max", &self.readers_per_log_max)
             .field("strict", &self.strict)
             .field("defaults", &self.defaults)
+            .field("scrub_bytes_per_s", &self.scrub_bytes_per_s)
             .field("archive", &self.archive)
             .finish_non_exhaustive()
     }

@@ -96,6 +96,12 @@ impl Store {
         self.seed
     }
 
+    /// Both copies of the header, whole.
+    pub(crate) fn header_bytes(&self) -> Result<Vec<u8>, IoError> {
+        let bytes = self.read(0, STORE_HEADER_BYTES)?;
+        Ok(StoreHeader::decode(&bytes).map_or(bytes, |header| header.encode()))
+    }
+
     pub(crate) fn file_bytes(&self) -> Result<u64, IoError> {
         self.file.file_bytes().map_err(IoError::at("stat", &self.path))
     }

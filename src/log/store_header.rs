@@ -84,6 +84,15 @@ impl StoreHeader {
             .unwrap_or(Err(HeaderFault::Unreadable))
     }
 
+    /// Where a copy stands that is not valid, if one is.
+    pub(crate) fn damaged_copy(bytes: &[u8]) -> Option<usize> {
+        let copies = (0..2).map(|n| (n * COPY_BYTES, bytes.get(n * COPY_BYTES..)));
+        let is_valid = |copy: Option<&[u8]>| {
+            copy.and_then(|copy| copy.get(..COPY_BYTES)).and_then(Self::decode_copy).is_some()
+        };
+        copies.filter(|(_, copy)| !is_valid(*copy)).map(|(at, _)| at).next()
+    }
+
     fn decode_copy(bytes: &[u8]) -> Option<Result<Self, HeaderFault>> {
         let covered = bytes.get(..CRC_AT)?;
         let crc = Decoder::new(bytes.get(CRC_AT..)?).u32()?;

@@ -251,7 +251,16 @@ impl World {
 
 fn options(flushers: usize, defaults: LogSettings) -> Options {
     let time = Arc::new(SimTime::at(Duration::from_secs(1_000_000_000)));
-    Options { flushers, min_free_bytes: 0, logs_max: 4, defaults, time, ..Options::default() }
+    Options {
+        flushers,
+        min_free_bytes: 0,
+        logs_max: 4,
+        // It would only add steps.
+        scrub_bytes_per_s: 0,
+        defaults,
+        time,
+        ..Options::default()
+    }
 }
 
 fn read_all(log: &Log) -> Vec<String> {

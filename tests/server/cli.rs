@@ -15,3 +15,4 @@ mod refusals;
 mod running;
 pub(crate) mod site;
 mod tools;
+mod upkeep;

@@ -23,13 +23,16 @@ mod model;
 mod os;
 mod producers;
 mod readers;
+mod repair;
 mod retention;
 mod rig;
 // The tests of the service use the rest of it.
 #[allow(dead_code)]
 #[path = "../rng.rs"]
 mod rng;
+mod scrub;
 mod seeds;
 mod settings;
 mod sweep;
 mod tidy;
+mod verify;

@@ -129,7 +129,7 @@ const FLOORS: [&[&str]; 6] = [
         "pace", "parallel", "busy", "progress",
     ],
     &["disk", "seed", "frame", "store_header", "footer"],
-    &["store", "scan", "index", "watermark", "group"],
+    &["lock", "copies", "store", "scan", "index", "watermark", "group"],
     &[
         "chunk",
         "files",
@@ -149,8 +149,18 @@ const FLOORS: [&[&str]; 6] = [
         "retention",
         "counters",
     ],
-    &["recovery"],
-    &["engine", "writer", "prepared", "commit_log", "flusher", "housekeeper", "logs", "floors"],
+    &["recovery", "verify"],
+    &[
+        "engine",
+        "scrub",
+        "writer",
+        "prepared",
+        "commit_log",
+        "flusher",
+        "housekeeper",
+        "logs",
+        "floors",
+    ],
 ];
 
 #[test]

@@ -267,6 +267,12 @@ impl Log {
         self.is_leaving.load(Ordering::Acquire) || self.engine.is_closing()
     }
 
+    /// The segments that take no more frames, oldest first.
+    pub(crate) fn sealed_segments(&self) -> Vec<Arc<Segment>> {
+        let segments = self.segments.load();
+        segments.iter().filter(|segment| segment.is_sealed()).cloned().collect()
+    }
+
     /// Whether it was deleted.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire)

@@ -3,7 +3,9 @@
 //!
 //! [`OsDisk`] is the host's file system, [`SimDisk`] the in-memory double.
 
+mod locks;
 mod os;
+mod read_only;
 mod sim;
 mod spares;
 
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 
 pub use os::OsDisk;
+pub(crate) use read_only::ReadOnly;
 pub use sim::{Op, SimDisk, Tear};
 
 /// A file system. All paths are absolute or relative to the process's directory.
@@ -32,6 +35,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     /// Renames a file or directory, in place of a file of the new name if there is one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, which must not exist: both stand for the same bytes. Fails
+    /// where the file system has no links, or has too many of this file.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
@@ -43,6 +49,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Takes the file's lock for this process until the guard is dropped; creates the file if need
     /// be. `WouldBlock` if another process has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+    /// Whether a process has the file's lock, without taking it; `false` if the file is absent.
+    /// What runs in another container may not be seen.
+    fn is_locked(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// An open file. Calls on disjoint ranges may run concurrently.

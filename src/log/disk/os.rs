@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU32;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, FlockOperation};
 
+use super::locks;
 use super::spares::Spares;
 use super::{Disk, File, Lock, Map};
 use crate::fail_points::fail_point;
@@ -75,6 +76,11 @@ impl Disk for OsDisk {
         fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fail_point!("disk::link", fails);
+        fs::hard_link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fail_point!("disk::remove", fails);
         fs::remove_file(path)
@@ -103,6 +109,11 @@ impl Disk for OsDisk {
         let file = self.spares.open(|| options.open(path))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(OsLock { _file: file }))
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        fail_point!("disk::is_locked", fails);
+        locks::is_locked(path)
     }
 }
 

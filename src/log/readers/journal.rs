@@ -24,7 +24,7 @@ const CAPACITY_MIN: usize = 16 << 10;
 /// Capacities are multiples of this.
 const CAPACITY_STEP: usize = 4 << 10;
 /// No file is longer, in bytes; a larger one is not read.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The file and where its next entry goes.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! Lock order: `journal`, then `live`. Only the first is held across file operations, and a look at
 //! readers that were loaded does not take it.
 
+mod check;
 mod format;
 mod journal;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use self::check::{Found, check};
 use self::format::OWNER_BYTES_MAX;
 use self::journal::Journal;
 use super::disk::Disk;

@@ -7,6 +7,7 @@
 //! never acknowledged and is cut away. A newer format is found before anything is changed.
 
 mod clean;
+mod offline;
 mod producers;
 mod repair;
 mod survey;
@@ -14,6 +15,7 @@ mod survey;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::offline::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
 use super::active::Resting;
 use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, ProducersAt};
 use super::engine::Engine;
@@ -21,7 +23,7 @@ use super::error::{IoError, OpenError, SYNC};
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
-use super::producers::{Producers, read as read_producers};
+use super::producers::{Producers, Stored, read as read_producers};
 use super::segment::Segment;
 use super::settings::{LogOverrides, Options};
 use super::store_header::{HeaderFault, STORE_HEADER_BYTES, StoreHeader};
@@ -64,12 +66,23 @@ impl Site<'_> {
     }
 }
 
-/// Opens the log in `directory`, which is called `name`.
-pub(crate) fn open(
-    engine: &Arc<Engine>,
-    directory: &Path,
-    name: &LogName,
-) -> Result<(Meta, Recovered), OpenError> {
+/// What stands in a log's directory, before anything is judged or changed.
+#[derive(Debug)]
+struct Found {
+    list: Vec<String>,
+    meta: Meta,
+    /// Whether `meta` was made of what other files say.
+    is_rebuilt: bool,
+    file: Option<CheckpointFile>,
+    checkpoint: Option<Checkpoint>,
+    start: Offset,
+    /// The base offsets of the stores at or above the start, in order.
+    bases: Vec<Offset>,
+    stored: Option<Stored>,
+}
+
+/// Looks at the log in `directory`, which is called `name`.
+fn look(engine: &Arc<Engine>, directory: &Path, name: &LogName) -> Result<Found, OpenError> {
     let disk = &*engine.disk;
     let list = disk.list(directory).map_err(IoError::at("list", directory))?;
     let mut all_bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
@@ -84,6 +97,18 @@ pub(crate) fn open(
     let bases: Vec<Offset> = all_bases.iter().copied().filter(|base| *base >= start).collect();
     let producers_max = engine.options.producers_max;
     let stored = read_producers(disk, directory, meta.id, producers_max)?;
+    Ok(Found { list, meta, is_rebuilt, file, checkpoint, start, bases, stored })
+}
+
+/// Opens the log in `directory`, which is called `name`.
+pub(crate) fn open(
+    engine: &Arc<Engine>,
+    directory: &Path,
+    name: &LogName,
+) -> Result<(Meta, Recovered), OpenError> {
+    let disk = &*engine.disk;
+    let Found { list, meta, is_rebuilt, file, checkpoint, start, bases, stored } =
+        look(engine, directory, name)?;
     let producers_from = stored.as_ref().map_or(Offset::ZERO, |stored| stored.offset);
     let site = Site { engine, directory, meta: &meta, bases, start, producers_from };
 
@@ -168,12 +193,7 @@ fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
     let stale = list.iter().filter(|file| {
         let store_below = names::store_base(file).is_some_and(|base| base < site.start);
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
-        store_below
-            || index_alone
-            || matches!(
-                file.as_str(),
-                "next.store" | "next.index" | "meta.new" | "producers.new" | "readers.new"
-            )
+        store_below || index_alone || names::LEFT_OVERS.contains(&file.as_str())
     });
     let paths: Vec<_> = stale.map(|file| site.directory.join(file)).collect();
     let engine = site.engine;

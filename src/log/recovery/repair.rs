@@ -24,15 +24,15 @@ const REWRITE_BYTES: usize = 1 << 20;
 
 /// What a survey amounts to.
 #[derive(Debug, Default)]
-struct Verdict {
+pub(super) struct Verdict {
     /// The last store that is kept, and where its frames end.
-    last: Option<(usize, Mark)>,
+    pub(super) last: Option<(usize, Mark)>,
     /// Acknowledged records that are gone: from, where reading can go on, in which store.
     damage: Vec<(Offset, Offset, usize)>,
-    end: Offset,
+    pub(super) end: Offset,
     /// When the newest record that is kept was appended, whichever store it is in.
-    last_time_us: u64,
-    tail_damaged: bool,
+    pub(super) last_time_us: u64,
+    pub(super) tail_damaged: bool,
 }
 
 /// Opens a log by what its stores hold.
@@ -110,7 +110,7 @@ fn recovered(
 }
 
 /// Follows the pieces from the start to the first break at or above the highest durable end.
-fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
+pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
     let mut verdict = Verdict { end: site.start, ..Verdict::default() };
     'stores: for (n, store) in survey.stores.iter().enumerate() {
         if verdict.end >= survey.durable_end && store.base != verdict.end {

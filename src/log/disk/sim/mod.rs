@@ -42,6 +42,8 @@ pub enum Op {
     Sync,
     /// Rename.
     Rename,
+    /// Give a file a second name.
+    Link,
     /// Remove.
     Remove,
     /// Sync a directory.
@@ -289,6 +291,13 @@ impl Disk for SimDisk {
         state.names.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Link, to)?;
+        let id = state.names.file(from)?;
+        state.names.create(to, Node::File(id))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.step(Op::Remove, path)?;
@@ -329,6 +338,10 @@ impl Disk for SimDisk {
             return Err(ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(SimLock { disk: self.clone(), path: path.to_owned() }))
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.state.lock().locked.contains(path))
     }
 }
 

@@ -1,0 +1,245 @@
+//! Does what was planned. Each file is replaced by a new one under another name, synced, renamed,
+//! and its directory synced.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::plan::{Plan, Tail};
+use super::{RepairKind, RepairStep};
+use crate::log::copies;
+use crate::log::disk::{Disk, File};
+use crate::log::error::{IoError, OpenError, SYNC};
+use crate::log::footer::Footer;
+use crate::log::index::Index;
+use crate::log::names::{self, LogName};
+use crate::log::offset::{LogId, Offset};
+use crate::log::scan::{Found, Scan};
+use crate::log::seed::{Seed, salt};
+use crate::log::segment::{each_frame, fill_index};
+use crate::log::store::Store;
+use crate::log::store_header::{STORE_HEADER_BYTES, StoreHeader};
+use crate::log::width::{narrow, wide};
+
+/// Written at once, in bytes.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Where it is done.
+pub(super) struct Work<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) data: &'a Path,
+    pub(super) directory: &'a Path,
+    pub(super) quarantine: PathBuf,
+}
+
+impl Work<'_> {
+    /// The steps of the plan, for people.
+    pub(super) fn steps(&self, plan: &Plan, log: &LogName) -> Result<Vec<RepairStep>, OpenError> {
+        let step = |path: PathBuf, kind| RepairStep { log: log.clone(), path, kind };
+        let kept = plan.kept.iter().map(|path| {
+            let quarantine = self.quarantine.join(path.file_name().unwrap_or_default());
+            step(path.clone(), RepairKind::Kept { quarantine })
+        });
+        let tail = plan.tail.map(|tail| match tail {
+            Tail::Cut { base, position } => (base, RepairKind::TailCut { position }),
+            Tail::Seal { base, end, .. } => (base, RepairKind::Sealed { end }),
+            Tail::Fill { base, end, .. } => (base, RepairKind::Filled { from: base, end }),
+        });
+        let tail = tail.map(|(base, kind)| step(names::store(self.directory, base), kind));
+        let taken = plan.taken_away.iter().cloned().map(|path| step(path, RepairKind::TakenAway));
+        let mut steps: Vec<RepairStep> = kept.chain(tail).chain(taken).collect();
+        for base in &plan.indexes {
+            let entries = self.entries(plan.id, *base)?;
+            let kind = RepairKind::IndexRebuilt { entries };
+            steps.push(step(names::index(self.directory, *base), kind));
+        }
+        Ok(steps)
+    }
+
+    pub(super) fn run(&self, plan: &Plan) -> Result<(), OpenError> {
+        self.keep(&plan.kept)?;
+        if let (Some(tail), Some(id)) = (plan.tail, plan.id) {
+            match tail {
+                Tail::Cut { base, position } => self.cut(id, base, position)?,
+                Tail::Seal { .. } | Tail::Fill { .. } => self.seal(id, tail)?,
+            }
+        }
+        for path in &plan.taken_away {
+            self.disk.remove(path).map_err(IoError::at("remove", path))?;
+        }
+        self.sync(self.directory)?;
+        for base in &plan.indexes {
+            self.rebuild_index(plan.id, *base)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the files into the quarantine too, durably.
+    fn keep(&self, files: &[PathBuf]) -> Result<(), OpenError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let above = names::quarantine(self.data);
+        for directory in [&above, &self.quarantine] {
+            match self.disk.create_directory(directory) {
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+                    return Err(IoError::at("create", directory)(e).into());
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        for path in files {
+            let target = self.quarantine.join(path.file_name().unwrap_or_default());
+            copies::keep(self.disk, path, &target)?;
+        }
+        self.sync(&self.quarantine)?;
+        self.sync(&above)?;
+        self.sync(self.data)
+    }
+
+    /// A copy of the store up to `position`, with as much space as it had.
+    fn cut(&self, id: LogId, base: Offset, position: u64) -> Result<(), OpenError> {
+        let old = self.open(id, base)?;
+        let file_bytes = old.file_bytes()?;
+        let (file, path) = self.create()?;
+        let mut at = 0;
+        while at < position {
+            let bytes = old.read(at, PIECE_BYTES.min(narrow(position - at)))?;
+            if bytes.is_empty() {
+                break;
+            }
+            file.write_at(&bytes, at).map_err(IoError::at("write", &path))?;
+            at += wide(bytes.len());
+        }
+        match file.allocate(file_bytes).map_err(IoError::at("allocate space for", &path)) {
+            // The next append allocates, or is refused.
+            Err(error) if !error.is_no_space() => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        self.put(&*file, &path, &names::store(self.directory, base))
+    }
+
+    /// A sealed store in the place of the one that cannot be gone on with, and its index.
+    fn seal(&self, id: LogId, tail: Tail) -> Result<(), OpenError> {
+        let (file, path) = self.create()?;
+        let base = match tail {
+            Tail::Seal { base, readable, end, incarnation } => {
+                let old = self.open(id, base)?;
+                let footer = Footer { end, incarnation, ..Footer::default() };
+                copy_frames(&old, (&*file, &path), readable, footer)?;
+                base
+            }
+            Tail::Fill { base, end, incarnation, time_us } => {
+                let header = StoreHeader { log_id: id, base, salt: salt()? };
+                let write = |bytes: &[u8], at| file.write_at(bytes, at);
+                write(&header.encode(), 0).map_err(IoError::at("write", &path))?;
+                let (first_time_us, last_time_us) = (time_us, time_us);
+                let times = Footer { first_time_us, last_time_us, ..Footer::default() };
+                let position = wide(STORE_HEADER_BYTES);
+                let footer = Footer { end, incarnation, position, ..times };
+                let bytes = footer.encode(header.seed());
+                write(&bytes, position).map_err(IoError::at("write", &path))?;
+                base
+            }
+            Tail::Cut { base, .. } => base,
+        };
+        self.put(&*file, &path, &names::store(self.directory, base))?;
+        self.rebuild_index(Some(id), base)
+    }
+
+    fn rebuild_index(&self, id: Option<LogId>, base: Offset) -> Result<(), OpenError> {
+        let store = match id {
+            Some(id) => self.open(id, base)?,
+            None => return Ok(()),
+        };
+        let entries = self.entries(id, base)?;
+        let path = names::repair_index(self.directory);
+        // Left over from an attempt that was cut short; absent in most cases.
+        let _absent = self.disk.remove(&path);
+        let index = Index::create(self.disk, &path, entries)?;
+        fill_index(&store, &index, base, entries)?;
+        index.sync().map_err(IoError::at(SYNC, &path))?;
+        let file = self.disk.open(&path).map_err(IoError::at("open", &path))?;
+        self.put(&*file, &path, &names::index(self.directory, base))
+    }
+
+    fn entries(&self, id: Option<LogId>, base: Offset) -> Result<u32, OpenError> {
+        let store = match id {
+            Some(id) => self.open(id, base)?,
+            None => return Ok(0),
+        };
+        Ok(each_frame(&store, base, |_, _, _| true)?)
+    }
+
+    fn open(&self, id: LogId, base: Offset) -> Result<Store, IoError> {
+        let path = names::store(self.directory, base);
+        Store::open(self.disk, &path, id, base).map_err(|fault| fault.at(&path))
+    }
+
+    fn create(&self) -> Result<(Box<dyn File>, PathBuf), IoError> {
+        let path = names::repair_store(self.directory);
+        // Left over from an attempt that was cut short; absent in most cases.
+        let _absent = self.disk.remove(&path);
+        let file = self.disk.create(&path).map_err(IoError::at("create", &path))?;
+        Ok((file, path))
+    }
+
+    /// Gives a file its name, durably.
+    fn put(&self, file: &dyn File, path: &Path, name: &Path) -> Result<(), OpenError> {
+        file.sync().map_err(IoError::at(SYNC, path))?;
+        self.disk.rename(path, name).map_err(IoError::at("rename", path))?;
+        self.sync(self.directory)
+    }
+
+    fn sync(&self, directory: &Path) -> Result<(), OpenError> {
+        Ok(self.disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?)
+    }
+}
+
+/// Writes the header, the frames that recovery accepts below `readable`, and a footer that says
+/// what `footer` does beside what the frames amount to.
+fn copy_frames(
+    old: &Store,
+    (file, path): (&dyn File, &Path),
+    readable: Offset,
+    mut footer: Footer,
+) -> Result<(), IoError> {
+    let mut bytes = old.header_bytes()?;
+    let (mut at, mut incarnation) = (0, 0);
+    let mut end = Offset::ZERO;
+    let mut scan = Scan::verified(old, wide(STORE_HEADER_BYTES))?;
+    loop {
+        match scan.next()? {
+            Found::Frame { position, header, intact } => {
+                let follows = header.base >= end && header.incarnation >= incarnation;
+                if !intact || !follows || header.next_offset() > readable {
+                    continue;
+                }
+                (end, incarnation) = (header.next_offset(), header.incarnation);
+                if footer.frames == 0 {
+                    footer.first_time_us = header.append_time_us;
+                }
+                footer.frames += 1;
+                footer.last_time_us = header.append_time_us;
+                let crc = header.crc.to_le_bytes();
+                footer.segment_crc = crc32c::crc32c_append(footer.segment_crc, &crc);
+                bytes.extend(old.read(position, header.payload_end())?);
+                bytes.resize(bytes.len().next_multiple_of(crate::log::frame::FRAME_ALIGN), 0);
+                if bytes.len() >= PIECE_BYTES {
+                    file.write_at(&bytes, at).map_err(IoError::at("write", path))?;
+                    at += wide(bytes.len());
+                    bytes.clear();
+                }
+            }
+            Found::Footer { .. } => break,
+            Found::Nothing { .. } => {
+                if !scan.resync()? {
+                    break;
+                }
+            }
+        }
+    }
+    footer.position = at + wide(bytes.len());
+    let seed: Seed = old.seed();
+    bytes.extend(footer.encode(seed));
+    file.write_at(&bytes, at).map_err(IoError::at("write", path))
+}
