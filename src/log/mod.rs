@@ -72,6 +72,7 @@ mod width;
 mod writer;
 
 pub use archived::{ArchivedBatch, ArchivedBatches, ArchivedError, ArchivedSegment};
+#[cfg(feature = "server")]
 pub(crate) use busy::Busy;
 pub use chunk::{Chunk, StoredBatch};
 pub use clock::{HostTime, SimTime, TimeSource};
