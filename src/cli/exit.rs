@@ -84,6 +84,7 @@ fn certs(error: &CertsError) -> u8 {
 fn open(error: &OpenError) -> u8 {
     match error {
         OpenError::Owned { .. } => TAKEN,
+        OpenError::Absent { .. } => USAGE,
         OpenError::NewerFormat { .. } | OpenError::Damaged { .. } | OpenError::Invalid { .. } => {
             DAMAGED
         }

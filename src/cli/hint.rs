@@ -46,6 +46,9 @@ fn going_on(done: &Unfinished) -> Option<String> {
 
 fn open(error: &OpenError) -> Option<&'static str> {
     match error {
+        OpenError::Absent { .. } => {
+            Some("name a log or a folder that is there, or none, for all logs")
+        }
         OpenError::Owned { .. } => Some("stop the other server, or name another --data-dir"),
         OpenError::NewerFormat { .. } => {
             Some("run the release that wrote the data, or a newer one")

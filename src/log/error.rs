@@ -85,6 +85,14 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// A log that was named is not there.
+    #[error("there is no log {name} in {}", path.display())]
+    Absent {
+        /// The name.
+        name: String,
+        /// The folder of the logs.
+        path: PathBuf,
+    },
     /// A file holds what it cannot hold.
     #[error("{}: {what}", path.display())]
     Invalid {

@@ -176,8 +176,7 @@ fn named(
     }
     present.sort_unstable();
     if let Some(absent) = wanted.iter().find(|name| !present.contains(name)) {
-        let (path, what) = (above.join(absent.as_str()), "is no log here".to_owned());
-        return Err(OpenError::Invalid { path, what });
+        return Err(OpenError::Absent { name: absent.as_str().to_owned(), path: above });
     }
     present.retain(|name| wanted.is_empty() || wanted.contains(name));
     Ok(present)

@@ -1,6 +1,6 @@
 //! What flushers did, and the disk.
 
-use crate::log::Logs;
+use crate::log::{Logs, Scrubbed};
 use crate::ops::families::{Families, count, flag, histogram, real, times};
 
 pub(super) fn add(to: &mut Families, logs: &Logs) {
@@ -26,7 +26,38 @@ pub(super) fn add(to: &mut Families, logs: &Logs) {
     let groups = histogram(&[], &work.group_batches);
     to.histograms("varve_sync_batches", "Numbers of batches that shared a sync.", one(groups));
     add_queues(to, logs);
+    add_scrub(to, logs.scrubbed());
     add_disk(to, logs);
+}
+
+fn add_scrub(to: &mut Families, scrubbed: Scrubbed) {
+    to.counter(
+        "varve_scrub_bytes_total",
+        "Bytes of sealed segments that were read to look for rot.",
+        scrubbed.bytes,
+    );
+    to.counter(
+        "varve_scrub_damaged_ranges_total",
+        "Ranges of offsets that were found damaged by that.",
+        scrubbed.damaged_ranges,
+    );
+    to.counter(
+        "varve_scrub_unreadable_segments_total",
+        "Segments that could not be read then.",
+        scrubbed.unreadable,
+    );
+    to.counter(
+        "varve_scrub_passes_total",
+        "How often all sealed segments were read.",
+        scrubbed.passes,
+    );
+    if let Some(last_us) = scrubbed.last_pass_us {
+        to.gauge(
+            "varve_scrub_last_pass_timestamp_seconds",
+            "When that was done last, in seconds since the Unix epoch.",
+            real(last_us) / 1e6,
+        );
+    }
 }
 
 fn add_queues(to: &mut Families, logs: &Logs) {

@@ -35,7 +35,7 @@ pub fn check(input: &[u8]) {
         Ok(rig) => use_it(rig, stored, flags & 2 == 2),
         Err(OpenError::NewerFormat { .. } | OpenError::Damaged { .. }) => unchanged(&disk, &pieces),
         Err(OpenError::Invalid { .. } | OpenError::Io(_)) => {}
-        Err(OpenError::Owned { .. }) => panic!("nobody else has the disk"),
+        Err(error @ (OpenError::Owned { .. } | OpenError::Absent { .. })) => panic!("{error}"),
     }
 }
 

@@ -72,7 +72,7 @@ fn a_check_says_what_is_wrong_where_and_ends_with_its_code() {
     assert_eq!(outcome.code, 0, "the other log is whole");
     let folder = run(varve(["verify", &site.path("data"), "default"]), b"");
     assert_eq!(folder.code, 0, "{}", folder.stderr);
-    on_data(&site, &["verify", "absent"]).refused(65, &["absent", "is no log here"]);
+    on_data(&site, &["verify", "absent"]).refused(2, &["there is no log absent", "for all logs"]);
     on_data(&site, &["verify", "NO"]).refused(2, &["NO", "no name of a log"]);
     run(varve(["verify", "--data-dir", &site.folder()]), b"").refused(65, &["no data directory"]);
 }
