@@ -8,6 +8,7 @@
 //! was filled (ext4, a virtual disk). It is not worth the copy and the disk's time where much is
 //! written at once: with megabytes filling took a sixth of the processor time and gained nothing.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::active::{Active, Writes, index_entries};
@@ -89,11 +90,7 @@ impl Prepared {
     fn name(self, log: &Log, base: Offset) -> Result<Active, IoError> {
         let disk = &*log.engine().disk;
         let directory = log.directory();
-        let (created_as, index_path) =
-            (names::next_index(directory), names::index(directory, base));
-        disk.rename(&created_as, &index_path).map_err(IoError::at("rename", &created_as))?;
-        fail_point!("prepared::index_named");
-        let index = Index::open(disk, &index_path)?;
+        let index = self.name_index(log, base)?;
         let header = StoreHeader { log_id: log.id(), base, salt: salt()? };
         let created_as = names::next_store(directory);
         let path = names::store(directory, base);
@@ -114,6 +111,26 @@ impl Prepared {
         let allocated_bytes = self.capacity_bytes;
         let (prepare_asked, writes) = (false, Writes::default());
         Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked, writes })
+    }
+}
+
+impl Prepared {
+    /// The index under its name. One that somebody has removed meanwhile is made anew: nothing
+    /// hangs on an index.
+    fn name_index(&self, log: &Log, base: Offset) -> Result<Index, IoError> {
+        let (disk, directory) = (&*log.engine().disk, log.directory());
+        let (created_as, path) = (names::next_index(directory), names::index(directory, base));
+        match disk.rename(&created_as, &path) {
+            Ok(()) => {
+                fail_point!("prepared::index_named");
+                Index::open(disk, &path)
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                log::warn!("event=index_replaced path={path:?} entries=0");
+                Index::create(disk, &path, index_entries(self.capacity_bytes, &log.settings()))
+            }
+            Err(e) => Err(IoError::at("rename", &created_as)(e)),
+        }
     }
 }
 

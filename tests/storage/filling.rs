@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
-use varve::log::{Durability, LogSettings, Op, SimDisk, Tear};
+use varve::log::{Disk as _, Durability, LogSettings, Op, SimDisk, Tear};
 
-use crate::rig::{Batch, Rig, by_hand, poll};
+use crate::rig::{Batch, DATA, Rig, by_hand, poll};
 
 /// As a log's first segment; the second has eight times as much.
 const FIRST_BYTES: usize = 256 << 10;
@@ -128,4 +128,23 @@ fn a_power_cut_while_filling_leaves_what_was_acknowledged() {
             assert!(found.starts_with(&expected), "step {step}, {tear:?}");
         }
     }
+}
+
+/// When somebody had removed the index that was made ahead, the log stopped as if its disk had
+/// failed.
+#[test]
+fn r9_the_index_of_the_next_segment_may_be_gone_before_it_begins() {
+    let rig = open(&SimDisk::new());
+    let batches: Vec<_> = (0..60).map(|n| batch(n, 10_000)).collect();
+    let mut removed = 0;
+    for batch in &batches {
+        rig.append(batch);
+        if rig.disk.remove(&PathBuf::from(DATA).join("logs/default/next.index")).is_ok() {
+            removed += 1;
+        }
+    }
+    assert!(removed > 0 && rig.files(".store").len() > 1, "{removed} were removed");
+    assert_eq!(held(&rig), batches);
+    let again = open(&rig.disk.after_power_cut(Tear::LoseAll));
+    assert_eq!(held(&again), batches);
 }

@@ -245,5 +245,5 @@ fn r14_a_directory_in_use_is_left_alone() {
     let disk: Arc<dyn Disk> = Arc::new(rig.disk.clone());
     let options = RepairOptions { dry_run: false, threads: 1, now_us: 7 };
     let refused = repair(&disk, Path::new(DATA), &absent, options);
-    assert!(matches!(refused, Err(OpenError::Invalid { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Absent { .. })), "{refused:?}");
 }

@@ -196,5 +196,5 @@ fn what_is_no_data_directory_is_refused() {
     let rig = Rig::new();
     let absent = [LogName::parse("absent").unwrap()];
     let looked = verify(&rig.disk, Path::new(DATA), &absent, 1, &VerifyProgress::default());
-    assert!(matches!(looked, Err(OpenError::Invalid { .. })), "{looked:?}");
+    assert!(matches!(looked, Err(OpenError::Absent { .. })), "{looked:?}");
 }
