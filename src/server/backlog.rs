@@ -6,7 +6,7 @@
 //! `net/ipv4/tcp.c`). The kernel's table of sockets in `/proc` would not show one that systemd
 //! opened for a service with a network of its own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
@@ -37,8 +37,14 @@ impl Backlog {
     }
 
     /// How many connections wait now.
+    ///
+    /// # Errors
+    ///
+    /// Also if this process or the host has no descriptor left: then nobody can accept either, and
+    /// a backlog says nothing about the listener.
     pub(super) fn waiting(&self) -> io::Result<u32> {
         fail_point!("backlog::waiting", fails);
+        let _there_is_one_left = File::open(OWN_FILES)?;
         tcp_info(&self.listener).map(|info| info.tcpi_unacked)
     }
 }

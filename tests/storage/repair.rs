@@ -85,21 +85,32 @@ fn damages() -> Vec<(&'static str, Damage)> {
     ]
 }
 
+/// A log whose unsealed tail is damaged.
+struct Harmed {
+    disk: SimDisk,
+    /// What was acknowledged below its end.
+    all: Expected,
+    /// Which of these can still be read.
+    was_readable: Vec<bool>,
+    end: Offset,
+}
+
+/// A killed log after `damage`; `None` if that looks torn, as a short file may.
+fn harmed(damage: &impl Fn(&SimDisk)) -> Option<Harmed> {
+    let (disk, mut all) = killed();
+    damage(&disk);
+    let rig = Rig::open(&disk, by_hand(small_segments())).unwrap();
+    let end = rig.log.bounds().end;
+    // Nobody vouches for the newest batch: lost, it was never there.
+    all.retain(|(base, _)| *base < end);
+    let was_readable = readable(&rig, &all);
+    rig.log.is_damaged().then_some(Harmed { disk, all, was_readable, end })
+}
+
 #[test]
 fn r6_a_log_with_a_damaged_tail_takes_appends_again_and_loses_no_more() {
     for (name, damage) in damages() {
-        let (disk, mut all) = killed();
-        damage(&disk);
-        let before = Rig::open(&disk, by_hand(small_segments())).unwrap();
-        if !before.log.is_damaged() {
-            // A short file may look torn.
-            continue;
-        }
-        // Nobody vouches for the newest batch: lost, it was never there.
-        all.retain(|(base, _)| *base < before.log.bounds().end);
-        let was_readable = readable(&before, &all);
-        let end = before.log.bounds().end;
-        drop(before);
+        let Some(Harmed { disk, all, was_readable, end }) = harmed(&damage) else { continue };
         let originals = contents(&disk);
         let names = files(&disk, "");
         let planned = mend(&disk, true).unwrap();
@@ -158,16 +169,7 @@ fn a_missing_last_store_is_a_gap_that_appends_go_on_behind() {
 fn r8_a_repair_that_is_cut_short_anywhere_goes_on_the_next_time() {
     let mut cuts = 0;
     for (name, damage) in damages() {
-        let (disk, mut all) = killed();
-        damage(&disk);
-        let before = Rig::open(&disk, by_hand(small_segments())).unwrap();
-        if !before.log.is_damaged() {
-            continue;
-        }
-        // Nobody vouches for the newest batch: lost, it was never there.
-        all.retain(|(base, _)| *base < before.log.bounds().end);
-        let was_readable = readable(&before, &all);
-        drop(before);
+        let Some(Harmed { disk, all, was_readable, .. }) = harmed(&damage) else { continue };
         let disk = disk.after_power_cut(Tear::KeepAll);
         let originals = contents(&disk);
         for cut in 0.. {

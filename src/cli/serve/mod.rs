@@ -2,13 +2,15 @@
 //!
 //! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
 //! without a stop), `notify` and `passed` (systemd), `access` (certificates, policy, limits),
-//! `reload` (those again), `watch` (whether their files changed), `watchdog` (signs of life),
-//! `watched` (metrics and the page), `running` (a server and its signals).
+//! `reload` (those again), `looking` (again and again), `watch` (whether their files changed),
+//! `watchdog` (signs of life), `watched` (metrics and the page), `running` (a server and its
+//! signals).
 
 pub(super) mod access;
 mod allocator;
 mod fatal;
 mod logging;
+mod looking;
 mod notify;
 mod passed;
 mod process;

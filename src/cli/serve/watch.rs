@@ -8,17 +8,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use signal_hook::consts::SIGHUP;
 
-/// The thread that looks; it ends with this value.
+use super::looking::Looking;
+
+/// The files, and the thread that looks at them; it ends with this value.
 pub(super) struct Watch {
     files: Arc<Mutex<Vec<PathBuf>>>,
-    _stop: Sender<()>,
+    _looking: Looking,
 }
 
 /// What tells a file from the one that had its name before; `None` if it cannot be looked at.
@@ -29,19 +29,16 @@ impl Watch {
     /// several that belong together are replaced one after the other.
     pub(super) fn start(files: Vec<PathBuf>, every: Duration) -> io::Result<Self> {
         let files = Arc::new(Mutex::new(files));
-        let (stop, stopped) = bounded::<()>(0);
         let watched = Arc::clone(&files);
-        thread::Builder::new().name("watch".to_owned()).spawn(move || {
-            let mut changes = Changes::since(look(&watched.lock()));
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                if changes.settled(look(&watched.lock()))
-                    && let Err(error) = signal_hook::low_level::raise(SIGHUP)
-                {
-                    log::warn!("event=watch_failed error={:?}", error.to_string());
-                }
+        let mut changes = Changes::since(look(&watched.lock()));
+        let looking = Looking::start("watch", every, move || {
+            if changes.settled(look(&watched.lock()))
+                && let Err(error) = signal_hook::low_level::raise(SIGHUP)
+            {
+                log::warn!("event=watch_failed error={:?}", error.to_string());
             }
         })?;
-        Ok(Self { files, _stop: stop })
+        Ok(Self { files, _looking: looking })
     }
 
     /// Looks at these from now on.

@@ -6,50 +6,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-
+use super::looking::Looking;
 use super::notify;
 use crate::log::{OpenProgress, Opened};
 use crate::server::{Stillness, Vitals};
 
-/// How often the start tells how far it is, and how much longer it may take each time it got on.
+/// How often the start tells how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-const LONGER: Duration = Duration::from_secs(90);
-
-/// A thread that looks again and again; it ends with this value.
-pub(super) struct Looking {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Looking {
-    fn start(
-        name: &str,
-        every: Duration,
-        mut look: impl FnMut() + Send + 'static,
-    ) -> io::Result<Self> {
-        let (stop, stopped) = bounded::<()>(0);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                look();
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Looking {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has ended the process.
-            let _ended = thread.join();
-        }
-    }
-}
+/// How much longer it may take each time it got on: time to read and rewrite a store of 4 GiB.
+const LONGER: Duration = Duration::from_secs(600);
 
 /// Tells systemd how the opening of the logs comes along.
 pub(super) fn while_opening(progress: Arc<OpenProgress>) -> io::Result<Looking> {
@@ -92,17 +59,6 @@ pub(super) fn while_serving(vitals: Vitals) -> io::Result<Option<Looking>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn looking_ends_with_its_value() {
-        let (tell, told) = bounded(0);
-        let looking = Looking::start("test", Duration::from_millis(1), move || {
-            let _heard = tell.send_timeout((), Duration::from_millis(1));
-        });
-        assert_eq!(told.recv(), Ok(()));
-        drop(looking.unwrap());
-        assert!(told.recv().is_err());
-    }
 
     #[test]
     fn the_start_says_how_far_it_is() {

@@ -89,8 +89,8 @@ pub struct VerifiedLog {
 /// # Errors
 ///
 /// `Io` if the folder or its logs cannot be listed; `NewerFormat` for data of a newer release;
-/// `Invalid` if the folder is no data directory or has no log of a name. Any file that cannot be
-/// read is a fault in the answer.
+/// `Invalid` if the folder is no data directory, `Absent` if it has no log of a name. Any file that
+/// cannot be read is a fault in the answer.
 pub fn verify(
     disk: &dyn Disk,
     folder: &Path,
@@ -157,13 +157,7 @@ fn named(
     faults: &mut Vec<Fault>,
 ) -> Result<Vec<LogName>, OpenError> {
     let above = names::logs(folder);
-    let listed = disk.list(&above).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => OpenError::Invalid {
-            path: folder.to_owned(),
-            what: "is no data directory and no backup: it has no folder `logs`".to_owned(),
-        },
-        _ => IoError::at("list", &above)(e).into(),
-    })?;
+    let listed = list(disk, folder)?;
     let mut present = Vec::new();
     for name in listed {
         match LogName::parse(&name) {
@@ -180,6 +174,18 @@ fn named(
     }
     present.retain(|name| wanted.is_empty() || wanted.contains(name));
     Ok(present)
+}
+
+/// What the folder of the logs in `folder` holds.
+pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, OpenError> {
+    let above = names::logs(folder);
+    disk.list(&above).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => OpenError::Invalid {
+            path: folder.to_owned(),
+            what: "is no data directory: it has no folder `logs`".to_owned(),
+        },
+        _ => IoError::at("list", &above)(e).into(),
+    })
 }
 
 fn is_absent(error: &IoError) -> bool {

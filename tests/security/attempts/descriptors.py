@@ -22,6 +22,8 @@ BODY = os.urandom(4096)
 SERVED_S_MAX = 15
 # As the unit says.
 RESTART_S = 1
+# So long nobody takes from the backlog of a listener that is deaf.
+DEAF_S = 5
 # `accepting connections failed` among others.
 DEAF_EXIT = 74
 
@@ -73,6 +75,8 @@ def exhausted(ground):
         stream.append()
         pid = server.pid()
         _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        not_one_left(pid, hard, place, stream)
+        check(server.is_alive(), f"the server took itself for deaf: {server.log()[-600:]}")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid) + 16, hard))
         strangers = [dial(place) for _ in range(64)]
         until(lambda: is_full(pid), "the descriptors to run out")
@@ -98,6 +102,19 @@ def exhausted(ground):
     return (f"cases: {rounds} times without a free descriptor, {appended} appends on an open stream"
             f" meanwhile, none failed; new clients served {slowest:.1f} s after there were some"
             " (R16)")
+
+
+def not_one_left(pid, hard, place, stream):
+    """Without a descriptor nobody can accept, which is not the listener's fault: connections wait
+    for longer than it takes to call it deaf, and an open stream goes on."""
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid), hard))
+    waiting = [dial(place) for _ in range(3)]
+    began = time.monotonic()
+    while time.monotonic() - began < DEAF_S + 3:
+        stream.append()
+    for stranger in waiting:
+        stranger.close()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def is_full(pid):

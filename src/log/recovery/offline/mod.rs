@@ -123,8 +123,9 @@ impl fmt::Display for RepairStep {
 ///
 /// # Errors
 ///
-/// `Owned` if a server runs on it, and `NewerFormat`, change nothing. After `Io` some steps may
-/// have been done; nothing is lost, and another call goes on.
+/// `Owned` if a server runs on it, `Invalid` if it is no data directory, `Absent` if it has no log
+/// of a name, and `NewerFormat`, change nothing. After `Io` some steps may have been done; nothing is
+/// lost, and another call goes on.
 pub fn repair(
     disk: &Arc<dyn Disk>,
     data: &Path,
@@ -133,11 +134,8 @@ pub fn repair(
 ) -> Result<Repaired, OpenError> {
     let progress = verify::VerifyProgress::default();
     // First: a folder that is no data directory gets no lock file.
+    verify::list(&**disk, data)?;
     let above = names::logs(data);
-    disk.list(&above).map_err(|_| OpenError::Invalid {
-        path: data.to_owned(),
-        what: "is no data directory: it has no folder `logs`".to_owned(),
-    })?;
     let _lock = lock::take(&**disk, data)?;
     let found = verify::verify_owned(&**disk, data, logs, options.threads, &progress)?;
     let quiet = Options { logs_max: 0, leaving_logs_max: 0, ..Options::default() };

@@ -11,7 +11,7 @@ use crate::log::names::{self, LogName};
 use crate::log::offset::{LogId, Offset};
 use crate::log::recovery::clean::open_store;
 use crate::log::recovery::repair::{Verdict, judge};
-use crate::log::recovery::survey::{Survey, survey};
+use crate::log::recovery::survey::{Survey, Surveyed, survey};
 use crate::log::recovery::{Found, Site, look};
 use crate::log::scan::Scan;
 
@@ -105,14 +105,13 @@ fn seal_tail(
     list: &[String],
     plan: &mut Plan,
 ) -> Result<(), OpenError> {
-    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
+    let (kept, last) = last_kept(survey, verdict);
     let mut end = verdict.end;
     for lost in survey.stores.iter().filter(|store| !store.readable) {
         if survey.stores.last().is_some_and(|last| last.base == lost.base) {
             end = end.max(claims::end(site, lost.base)?);
         }
     }
-    let last = verdict.last.and_then(|(n, mark)| Some((survey.stores.get(n)?, mark)));
     let incarnation = survey.incarnation;
     let tail = match last {
         Some((store, mark)) if store.sealed_at.is_none() => {
@@ -133,6 +132,12 @@ fn seal_tail(
     Ok(())
 }
 
+/// How many stores are kept, and the last of them with where its frames end.
+fn last_kept<'a>(survey: &'a Survey, verdict: &Verdict) -> (usize, Option<(&'a Surveyed, Mark)>) {
+    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
+    (kept, verdict.last.and_then(|(n, mark)| Some((survey.stores.get(n)?, mark))))
+}
+
 /// The end of a segment that begins at `base`: one without any offset would have the name of the
 /// next. Where nobody knows how many records are gone, at least one is.
 fn behind(base: Offset, end: Offset) -> Offset {
@@ -146,8 +151,7 @@ fn cut_tail(
     list: &[String],
     plan: &mut Plan,
 ) -> Result<(), OpenError> {
-    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
-    let last = verdict.last.and_then(|(n, mark)| Some((survey.stores.get(n)?, mark)));
+    let (kept, last) = last_kept(survey, verdict);
     if let Some((surveyed, Mark { position, .. })) = last.filter(|(s, _)| s.sealed_at.is_none())
         && let Some(store) = open_store(site, surveyed.base)?
         && Scan::headers(&store, position)?.bytes_until_zeros(position)? > 0
