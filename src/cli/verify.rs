@@ -1,4 +1,4 @@
-//! `varve verify`: checks a data directory or a backup, without changing it.
+//! `varve verify`: checks a data directory or a copy of one, without changing it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   varve verify --data-dir /var/lib/varve           every file of every log
   varve verify --data-dir /var/lib/varve orders    one log
-  varve verify /backups/monday                     a backup; a folder is told by its slash
+  varve verify /copies/monday                      a copy; a folder is told by its slash
   varve --json verify ./data | jq -c '.faults[]'   what is wrong, for programs
 
 Nothing is changed. While a server runs on the directory, each log is judged up to its last
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-/// Check every byte of a data directory or a backup
+/// Check every byte of a data directory, or of a copy
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Verify {

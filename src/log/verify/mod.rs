@@ -83,7 +83,7 @@ pub struct VerifiedLog {
     pub store_bytes: u64,
 }
 
-/// Checks the data directory `folder`, or a backup, with `threads` threads: the logs that are
+/// Checks the data directory `folder`, or a copy of one, with `threads` threads: the logs that are
 /// named, or all if none is.
 ///
 /// # Errors

@@ -124,8 +124,8 @@ impl fmt::Display for RepairStep {
 /// # Errors
 ///
 /// `Owned` if a server runs on it, `Invalid` if it is no data directory, `Absent` if it has no log
-/// of a name, and `NewerFormat`, change nothing. After `Io` some steps may have been done; nothing is
-/// lost, and another call goes on.
+/// of a name, and `NewerFormat`, change nothing. After `Io` some steps may have been done; nothing
+/// is lost, and another call goes on.
 pub fn repair(
     disk: &Arc<dyn Disk>,
     data: &Path,
