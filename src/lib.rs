@@ -14,9 +14,11 @@ pub mod cli;
 pub mod config;
 mod fail_points;
 pub mod histogram;
+mod line_limit;
 pub mod log;
 #[cfg(feature = "server")]
 pub mod ops;
+mod own;
 #[cfg(feature = "server")]
 pub mod proto;
 #[cfg(feature = "server")]

@@ -13,6 +13,7 @@ use super::action::Action;
 use super::error::{AclError, Fault};
 use super::roles::Roles;
 use super::rule::{Effect, Row, Rule};
+use crate::own::AUDIT_LOG;
 
 /// An immutable access control list. Share it in an `Arc`; every thread may ask it at once.
 #[derive(Debug)]
@@ -86,8 +87,18 @@ impl Policy {
     /// A rule that denies wins over any that allows, and what no rule allows is denied. Names are
     /// compared byte by byte; no rule is about a subject that is empty, longer than 255 bytes or
     /// not printable ASCII.
+    ///
+    /// The log `_audit` is the server's own: nobody appends to it, and to read it takes the right
+    /// to administer it.
     #[must_use]
     pub fn decide(&self, subject: &str, action: Action, object: &str) -> Decision<'_> {
+        let action = match action {
+            Action::Produce if object == AUDIT_LOG => {
+                return Decision { allowed: false, rule: None };
+            }
+            Action::Consume if object == AUDIT_LOG => Action::Admin,
+            action => action,
+        };
         let rules = self.rules_of.get(subject).map_or(&[][..], |rules| rules);
         let rule = rules.iter().find(|rule| rule.applies(action, object)).map(Arc::as_ref);
         Decision { allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow), rule }

@@ -60,7 +60,8 @@ impl Place {
             (folder, logs) = (Some(PathBuf::from(first)), rest);
         }
         let parse = |name: &String| {
-            LogName::parse(name).map_err(|source| CliError::LogName { name: name.clone(), source })
+            LogName::parse_any(name)
+                .map_err(|source| CliError::LogName { name: name.clone(), source })
         };
         let names = logs.iter().map(parse).collect::<Result<_, _>>()?;
         Ok((folder.unwrap_or_else(|| PathBuf::from("data")), names))

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::audit::{self, Audit};
 use super::error::ConfigError;
+use super::logging::{self, Logging};
 use super::metrics::{self, Metrics};
 use super::typed::{Effective, Origin, Typed};
 use crate::log::{
@@ -55,6 +57,8 @@ pub(super) struct Keys {
     pub(super) creates_logs: bool,
     pub(super) grpc_threads: usize,
     pub(super) metrics: Metrics,
+    pub(super) logging: Logging,
+    pub(super) audit: Option<Audit>,
     pub(super) plaintext: bool,
     pub(super) plaintext_subject: Subject,
     pub(super) effective: Vec<Effective>,
@@ -100,10 +104,13 @@ impl Keys {
         let limits = limits(&mut typed)?;
         let storage = Options { producers_max: producers_max(&mut typed)?, ..storage };
         let watch_every =
-            typed.duration_or_never("reload.watch_every", Duration::from_secs(1)..=DAY)?;
+            typed.duration_or_never("reload.watch_every", None, Duration::from_secs(1)..=DAY)?;
         let legacy_404 = typed.switch("grpc.legacy_404", false)?;
         let grpc_threads = typed.number("grpc.threads", default_poll_threads(), 1..=64)?;
         let metrics = metrics::read(&mut typed, overrides.metrics.as_deref())?;
+        let logging = logging::read(&mut typed)?;
+        let storage = Options { slow_sync: logging.slow_sync, ..storage };
+        let audit = audit::read(&mut typed)?;
         let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
         let plaintext_subject = typed.text(
             "insecure.subject",
@@ -129,6 +136,8 @@ impl Keys {
             creates_logs,
             grpc_threads,
             metrics,
+            logging,
+            audit,
             plaintext,
             plaintext_subject,
             effective: typed.finish()?,
@@ -150,8 +159,11 @@ fn log(typed: &mut Typed<'_>) -> Result<LogSettings, ConfigError> {
             default.index_bytes_max,
             INDEX_BYTES_MIN..=GIB,
         )?,
-        segment_age_max: typed
-            .duration_or_never("log.segment_age_max", Duration::from_secs(1)..=3650 * DAY)?,
+        segment_age_max: typed.duration_or_never(
+            "log.segment_age_max",
+            None,
+            Duration::from_secs(1)..=3650 * DAY,
+        )?,
         batch_bytes_max: typed.bytes(
             "log.batch_bytes_max",
             default.batch_bytes_max,
@@ -159,8 +171,11 @@ fn log(typed: &mut Typed<'_>) -> Result<LogSettings, ConfigError> {
         )?,
         record_bytes_max: None,
         retention_bytes: some(typed.bytes("log.retention_bytes", 0, ANY_BYTES)?),
-        retention_age: typed
-            .duration_or_never("log.retention_age", Duration::from_secs(1)..=3650 * DAY)?,
+        retention_age: typed.duration_or_never(
+            "log.retention_age",
+            None,
+            Duration::from_secs(1)..=3650 * DAY,
+        )?,
         retain_for_readers_bytes: some(typed.bytes(
             "log.retain_for_readers_bytes",
             0,
@@ -209,6 +224,7 @@ fn storage(typed: &mut Typed<'_>, defaults: LogSettings) -> Result<Options, Conf
             default.readers_per_log_max,
             1..=READERS_LIMIT,
         )?,
+        slow_sync: default.slow_sync,
         strict: typed.switch("storage.strict", default.strict)?,
         scrub_bytes_per_s: typed.bytes(
             "storage.scrub_bytes_per_s",

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::audit::Audit;
 use super::error::ConfigError;
 use super::keys::{Keys, Overrides};
+use super::logging::Logging;
 use super::metrics::Metrics;
 use super::typed::{Effective, Origin, Typed};
 use crate::log::Options;
@@ -47,6 +49,10 @@ pub struct Config {
     pub grpc_threads: usize,
     /// Metrics and the status page.
     pub metrics: Metrics,
+    /// The server's own log.
+    pub logging: Logging,
+    /// The log of who changed what; `None` if it is off.
+    pub audit: Option<Audit>,
     /// Every key as it is in force, for people to look at.
     pub effective: Vec<Effective>,
 }
@@ -155,6 +161,8 @@ impl Config {
             creates_logs: keys.creates_logs,
             grpc_threads: keys.grpc_threads,
             metrics: keys.metrics,
+            logging: keys.logging,
+            audit: keys.audit,
             effective: keys.effective,
         })
     }

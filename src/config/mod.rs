@@ -6,14 +6,16 @@
 //! in `scripts/varve.toml`, and a test holds both against what is read here.
 //!
 //! Files, lowest first: `units` (sizes and durations as text), `nearest` (which key was meant),
-//! `error`, `value` (types and ranges), `typed`, `metrics` (a section), `keys` (every key),
-//! `meaning`.
+//! `error`, `value` (types and ranges), `typed`, `metrics`, `logging`, `audit` (sections), `keys`
+//! (every key), `meaning`.
 
+mod audit;
 mod error;
 #[cfg(feature = "floors")]
 #[doc(hidden)]
 pub mod floors;
 mod keys;
+mod logging;
 mod meaning;
 mod metrics;
 mod nearest;
@@ -23,8 +25,10 @@ mod typed;
 pub(crate) mod units;
 mod value;
 
+pub use audit::Audit;
 pub use error::{ConfigError, Fault};
 pub use keys::Overrides;
+pub use logging::{LogForm, Logging};
 pub use meaning::{Config, Security, TlsFiles};
 pub use metrics::Metrics;
 pub use typed::{Effective, Origin};

@@ -138,15 +138,16 @@ impl<'a> Typed<'a> {
         })
     }
 
-    /// Reads a duration within `range` that may also be the text `never`, its default.
+    /// Reads a duration within `range` that may also be the text `never`.
     pub(crate) fn duration_or_never(
         &mut self,
         key: &'static str,
+        default: Option<Duration>,
         range: RangeInclusive<Duration>,
     ) -> Result<Option<Duration>, ConfigError> {
         let expected = "\"never\", or text with us, ms, s, m, h or d such as \"24h\"";
         let show = |at: &Option<Duration>| at.map_or_else(|| "never".to_owned(), show_duration);
-        self.value(key, None, show, |value| match value.as_str() {
+        self.value(key, default, show, |value| match value.as_str() {
             Some("never") => Ok(None),
             text => {
                 let typed =

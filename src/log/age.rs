@@ -66,7 +66,7 @@ impl AgeClock {
         }
         let since = *self.ahead_since.get_or_insert_with(|| {
             let ahead_s = wall.saturating_sub(undisturbed).as_secs();
-            log::warn!("event=clock_ahead ahead_s={ahead_s} retention=\"waits, then catches up\"");
+            log::warn!(ahead_s, retention = "waits, then catches up"; "clock_ahead");
             running
         });
         let is_held = running.saturating_sub(since) < HOLD;

@@ -21,6 +21,7 @@ use super::names;
 use super::scrub;
 use super::segment::Segment;
 use super::settings::Options;
+use crate::line_limit::LineLimit;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{ArcSwapOption, Instant, Mutex};
@@ -70,6 +71,7 @@ pub(crate) struct Engine {
     pub(crate) trash: PathBuf,
     pub(crate) space: Space,
     pub(crate) sync_latency: Latencies,
+    slow_syncs: LineLimit,
     /// The flushers by their numbers, and behind them the thread that keeps time.
     pub(crate) busy: Busy,
     pub(crate) counters: Counters,
@@ -104,6 +106,7 @@ impl Engine {
             trash: names::trash(data),
             data: data.to_owned(),
             sync_latency: Latencies::new(),
+            slow_syncs: LineLimit::default(),
             busy: Busy::new(options.flushers.saturating_add(1)),
             counters: Counters::new(),
             scrubbed: scrub::Counters::default(),
@@ -213,7 +216,18 @@ impl Engine {
     pub(crate) fn keep_age(&self) {
         let kept_us = self.age.lock().kept_us();
         if let Err(error) = age::write(&*self.disk, &self.data, kept_us) {
-            log::warn!("event=clock_not_kept error={error:?}");
+            log::warn!(error:err; "clock_not_kept");
+        }
+    }
+
+    /// A sync of the store of `log` made `batches` durable.
+    pub(crate) fn synced(&self, log: &str, batches: u64, took: Duration) {
+        self.sync_latency.note(took);
+        self.counters.synced(batches, took);
+        if self.options.slow_sync.is_some_and(|slow| took > slow)
+            && let Some(untold) = self.slow_syncs.line()
+        {
+            log::warn!(log, took_ms = took.as_millis(), batches, untold; "slow_sync");
         }
     }
 
@@ -268,9 +282,7 @@ impl Space {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         if self.low.swap(low, Ordering::Relaxed) != low {
             let reserve = self.reserve_bytes;
-            log::warn!(
-                "event=disk_space low={low} free_bytes={free_bytes} reserve_bytes={reserve}"
-            );
+            log::warn!(low, free_bytes, reserve_bytes = reserve; "disk_space");
         }
     }
 

@@ -86,7 +86,7 @@ impl Looks {
     pub(crate) fn look_around(&mut self, engine: &Engine, data: &Path, logs: &[Arc<Log>]) {
         match engine.disk.free_bytes(data) {
             Ok(free_bytes) => engine.space.observe(free_bytes),
-            Err(error) => log::warn!("event=disk_space_unknown path={data:?} error={error:?}"),
+            Err(error) => log::warn!(path:% = data.display(), error:err; "disk_space_unknown"),
         }
         engine.look_at_clocks();
         for log in logs {

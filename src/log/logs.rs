@@ -195,7 +195,7 @@ impl Logs {
         drop(one);
         let may_go_on = || !self.engine.is_closing();
         if let Err(error) = trash::remove_all(&*self.engine.disk, &condemned, &may_go_on) {
-            log::warn!("event=log_not_removed log={name} until=restart error={error:?}");
+            log::warn!(log:% = name, until = "restart", error:err; "log_not_removed");
         }
         Ok(())
     }
@@ -461,7 +461,7 @@ fn open_all(
 
 fn open_one(engine: &Arc<Engine>, above: &Path, name: &str) -> Result<Arc<Log>, OpenError> {
     let directory = above.join(name);
-    let parsed = LogName::parse(name).map_err(|e| OpenError::Invalid {
+    let parsed = LogName::parse_any(name).map_err(|e| OpenError::Invalid {
         path: directory.clone(),
         what: format!("is in the directory of the logs and is none: {e}"),
     })?;

@@ -95,7 +95,7 @@ impl Meta {
         let unknown = unknown.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Some(Self {
             id: LogId::parse(lines.get("id")?)?,
-            name: LogName::parse(lines.get("name")?).ok()?,
+            name: LogName::parse_any(lines.get("name")?).ok()?,
             unknown: unknown.collect(),
             overrides,
         })

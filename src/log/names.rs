@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::offset::Offset;
+use crate::own::AUDIT_LOG;
 
 /// Files of a log that were not finished or not needed: a start removes them.
 pub(crate) const LEFT_OVERS: [&str; 7] = [
@@ -82,6 +83,21 @@ impl LogName {
             return Err(NameError::Dots);
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The name of the log of who changed what: no client can make a log with such a name.
+    #[must_use]
+    pub fn audit() -> Self {
+        Self(AUDIT_LOG.to_owned())
+    }
+
+    /// Takes `text` for the name of a log that may be the server's own.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it.
+    pub fn parse_any(text: &str) -> Result<Self, NameError> {
+        if text == AUDIT_LOG { Ok(Self::audit()) } else { Self::parse(text) }
     }
 
     /// The name.

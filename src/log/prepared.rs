@@ -126,7 +126,7 @@ impl Prepared {
                 Index::open(disk, &path)
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                log::warn!("event=index_replaced path={path:?} entries=0");
+                log::warn!(path:% = path.display(), entries = 0; "index_replaced");
                 Index::create(disk, &path, index_entries(self.capacity_bytes, &log.settings()))
             }
             Err(e) => Err(IoError::at("rename", &created_as)(e)),

@@ -102,7 +102,7 @@ pub(crate) fn pass(engine: &Engine, logs: &[Arc<Log>], pause: &dyn Fn(u64) -> bo
                 Err(_) if segment.is_gone() || log.is_gone() => {}
                 Err(error) => {
                     engine.scrubbed.unreadable.fetch_add(1, Ordering::Relaxed);
-                    log::warn!("event=scrub_failed log={} error={error:?}", log.name());
+                    log::warn!(log:% = log.name(), error:err; "scrub_failed");
                 }
             }
         }
@@ -173,8 +173,8 @@ fn tell(engine: &Engine, log: &Log, segment: &Segment, (from, resume): (Offset, 
     }
     engine.scrubbed.damaged_ranges.fetch_add(1, Ordering::Relaxed);
     log::error!(
-        "event=log_damaged log={} from={from} resume={resume} path={:?} found_by=scrub",
-        log.name(),
-        segment.store_path(),
+        log:% = log.name(), from = from.get(), resume = resume.get(),
+        path:% = segment.store_path().display(), found_by = "scrub";
+        "log_damaged"
     );
 }

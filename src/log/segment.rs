@@ -273,12 +273,9 @@ impl Segment {
             return;
         };
         if let Err(error) = files.index.sync() {
-            log::warn!("event=index_sync_failed path={:?} error={error:?}", self.index_path());
+            log::warn!(path:% = self.index_path().display(), error:err; "index_sync_failed");
             if let Err(error) = self.rebuild_index(&files) {
-                log::warn!(
-                    "event=index_rebuild_failed path={:?} error={error:?}",
-                    self.index_path()
-                );
+                log::warn!(path:% = self.index_path().display(), error:err; "index_rebuild_failed");
             }
         }
     }
@@ -289,7 +286,7 @@ impl Segment {
         // One at a time: the lock on the files is free while they are open.
         let _one = self.damage.lock();
         let entries = fill_index(&files.store, &files.index, self.base, self.entries())?;
-        log::warn!("event=index_rebuilt path={:?} entries={entries}", self.index_path());
+        log::warn!(path:% = self.index_path().display(), entries; "index_rebuilt");
         Ok(())
     }
 
@@ -318,7 +315,7 @@ impl Segment {
         let index = self.replace_index(&path, entries);
         let filled = fill_index(&store, &index, self.base, entries)?;
         self.entries.store(entries, Ordering::Release);
-        log::warn!("event=index_replaced path={path:?} entries={filled}");
+        log::warn!(path:% = path.display(), entries = filled; "index_replaced");
         Ok(SegmentFiles::new(store, index, &self.cache))
     }
 

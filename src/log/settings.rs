@@ -177,6 +177,8 @@ pub struct Options {
     pub flushers: usize,
     /// Every append is durable at most this long after it was taken, whatever its level. 100 ms.
     pub sync_delay_max: Duration,
+    /// A sync of a store that takes longer is told in the server's own log; `None` is never.
+    pub slow_sync: Option<Duration>,
     /// Bytes per log that may be appended and not yet durable; beyond it appends are refused as
     /// busy. 64 MiB.
     pub pending_bytes_max: u64,
@@ -217,6 +219,7 @@ impl Default for Options {
         Self {
             flushers: 4,
             sync_delay_max: Duration::from_millis(100),
+            slow_sync: None,
             pending_bytes_max: 64 << 20,
             min_free_bytes: 64 << 20,
             open_segments_max: 256,
@@ -241,6 +244,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("flushers", &self.flushers)
             .field("sync_delay_max", &self.sync_delay_max)
+            .field("slow_sync", &self.slow_sync)
             .field("pending_bytes_max", &self.pending_bytes_max)
             .field("min_free_bytes", &self.min_free_bytes)
             .field("open_segments_max", &self.open_segments_max)

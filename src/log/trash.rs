@@ -42,7 +42,7 @@ pub(crate) fn empty(disk: &dyn Disk, trash: &Path) -> Result<(), IoError> {
     for name in disk.list(trash).map_err(IoError::at("list", trash))? {
         let path = trash.join(name);
         if let Err(error) = remove_all(disk, &path, &|| true) {
-            log::warn!("event=trash_not_removed path={path:?} error={error:?}");
+            log::warn!(path:% = path.display(), error:err; "trash_not_removed");
         }
     }
     Ok(())

@@ -172,8 +172,7 @@ impl Writer {
             active.files.store.sync()?;
             fail_point!("writer::after_sync");
             let took = began.elapsed();
-            log.engine().sync_latency.note(took);
-            log.engine().counters.synced(std::mem::take(&mut self.unsynced_batches), took);
+            log.engine().synced(log.name(), std::mem::take(&mut self.unsynced_batches), took);
             active.mark.durable_end = self.written;
             self.durable = self.written;
             log.made_durable(active.mark, self.unsynced_bytes);

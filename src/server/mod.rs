@@ -6,9 +6,9 @@
 //! Files, lowest first: `error`, `options`, `arguments` (the transport's settings), `credentials`
 //! (certificates that can be replaced), `delivery` (who wakes those who wait for logs), `review`
 //! (the thread that asks open streams again), `backlog` (who waits to be accepted), `hearing` (the
-//! thread that notices when nobody is), `handshakes` (those that failed), `observer` (what is to be
-//! seen of a server), `vitals` (whether threads still come to their work), `running` (the server
-//! itself), `null` (one without logs, to compare it with).
+//! thread that notices when nobody is), `handshakes` (those that failed), `otlp` (exports spans),
+//! `observer` (what is to be seen of a server), `vitals` (whether threads still come to their
+//! work), `running` (the server itself), `null` (one without logs, to compare it with).
 
 mod arguments;
 mod backlog;
@@ -20,6 +20,7 @@ mod hearing;
 mod null;
 mod observer;
 mod options;
+mod otlp;
 mod review;
 mod running;
 mod vitals;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::LogOverrides;
 use crate::service::{Limits, Rules};
 use crate::tls::{Credentials, Subject};
 
@@ -23,6 +24,13 @@ pub struct ServerOptions {
     pub legacy_404: bool,
     /// Whether a batch for a log that is not there makes it, if its producer may append to it.
     pub creates_logs: bool,
+    /// A call that takes longer has a line in the server's own log; `None` is none.
+    pub slow_call: Option<Duration>,
+    /// Where calls are told of as spans, by OTLP over HTTP; `None` is nowhere.
+    pub traces: Option<String>,
+    /// How the log `_audit` is kept, in which stands who changed what; `None` if there is to be
+    /// none.
+    pub audit: Option<LogOverrides>,
     /// Threads that own connections. Half as many as processors, 1 to 16, so that what the
     /// connections bring in is worked on beside them; with two processors a second such thread
     /// costs each call a change of threads and brings nothing.
@@ -70,6 +78,9 @@ impl ServerOptions {
             limits: Limits::default(),
             legacy_404: false,
             creates_logs: false,
+            slow_call: None,
+            traces: None,
+            audit: None,
             poll_threads: default_poll_threads(),
             read_threads: 2,
             keepalive: Duration::from_secs(30),

@@ -16,13 +16,17 @@ use super::error::StartError;
 use super::hearing::{Accepted, Hearing};
 use super::observer::Observer;
 use super::options::{ServerOptions, Transport};
+use super::otlp::{self, Export};
 use super::review::Review;
 use super::vitals::Vitals;
 use crate::log::Logs;
-use crate::service::backend::Backend;
+use crate::service::audit;
+use crate::service::backend::{Backend, Means};
 use crate::service::checker::Checker;
 use crate::service::guard::Guard;
 use crate::service::identity::Authentication;
+use crate::service::measured::Telling;
+use crate::service::spans::Spans;
 use crate::service::status::Statuses;
 use crate::service::wait::wait_until;
 use crate::service::{Limits, Rules, admin, health, log_v1, readers_v1, reflection, varve_v1};
@@ -54,6 +58,8 @@ pub struct Server {
     /// `None` until someone wants to know.
     hearing: Option<Hearing>,
     accepted: Accepted,
+    /// `None` if nobody wants spans.
+    export: Option<Export>,
     logs: Arc<Logs>,
     backend: Arc<Backend>,
     /// `None` in plaintext.
@@ -92,14 +98,9 @@ impl Server {
             Arc::new(EnvBuilder::new().cq_count(options.poll_threads).name_prefix("grpc").build());
         let delivery = Delivery::start(Arc::clone(&logs), &environment);
         let guard = Arc::new(Guard::new(Arc::clone(&logs), options.rules.clone(), authentication));
-        let statuses = Statuses { legacy_404: options.legacy_404 };
-        let backend = Arc::new(Backend::start(
-            Arc::clone(&guard),
-            options.limits.clone(),
-            options.read_threads,
-            statuses,
-            options.creates_logs,
-        )?);
+        let (spans, export) = options.traces.as_deref().map(otlp::start).transpose()?.unzip();
+        let means = means(&options, &logs, spans);
+        let backend = Arc::new(Backend::start(Arc::clone(&guard), means)?);
         let mut core = core(&options, &backend, environment)?;
         let accepted = Accepted::default();
         let for_transport = credentials
@@ -116,6 +117,7 @@ impl Server {
             review,
             hearing: None,
             accepted,
+            export,
             logs,
             backend,
             credentials,
@@ -181,6 +183,11 @@ impl Server {
         }
     }
 
+    /// Keeps that the files which decide about callers were read again, or `why` they were refused.
+    pub fn note_reload(&self, why: Option<&str>) {
+        self.backend.audit.reloaded(why);
+    }
+
     /// Stops: refuses calls and tells open streams that the server is not available any more, lets
     /// what was taken be answered, closes the connections, cancels what does not end, and waits for
     /// the threads. Returns within 4.5 s, after which the logs can be closed. Not to be called on a
@@ -198,6 +205,7 @@ impl Server {
             // What is not over then is over when the transport is dropped.
             let _ended = wait_until(&mut ended, Instant::now() + CANCELLED);
         }
+        drop(self.export.take());
         self.backend.reads.close();
         self.backend.desk.close();
         self.backend.yard.close();
@@ -219,6 +227,17 @@ impl Server {
         // Also when there was no call: one counts as over a moment before its answer is sent.
         thread::sleep(arriving);
         true
+    }
+}
+
+fn means(options: &ServerOptions, logs: &Logs, spans: Option<Arc<Spans>>) -> Means {
+    Means {
+        limits: options.limits.clone(),
+        read_threads: options.read_threads,
+        statuses: Statuses { legacy_404: options.legacy_404 },
+        creates_logs: options.creates_logs,
+        telling: Telling::new(options.slow_call, spans),
+        audit: options.audit.clone().and_then(|settings| audit::open(logs, settings)),
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the services of one server share.
 
-use std::fmt::Display;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,12 +11,15 @@ use super::audit::Audit;
 use super::caller::Caller;
 use super::calls::Calls;
 use super::crew::Crew;
+use super::event::Fields;
 use super::guard::{Guard, Permit, Produce};
 use super::limits::{Limits, Occupancy, StreamSlot};
+use super::measured::{Measured, Telling};
 use super::rates::Rates;
 use super::reads::Reads;
 use super::refusal::{OverLimit, Refusal};
 use super::status::Statuses;
+use crate::log::Log;
 
 const DESK_THREADS: usize = 2;
 const YARD_THREADS: usize = 2;
@@ -38,26 +40,34 @@ pub(crate) struct Backend {
     pub(crate) started_at: SystemTime,
     pub(crate) crew: Arc<Crew>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) audit: Audit,
     statuses: Statuses,
-    audit: Audit,
+}
+
+/// What a backend is started with.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub(crate) limits: Limits,
+    pub(crate) read_threads: usize,
+    pub(crate) statuses: Statuses,
+    pub(crate) creates_logs: bool,
+    pub(crate) telling: Telling,
+    /// Where it is kept who changed what.
+    pub(crate) audit: Option<Arc<Log>>,
 }
 
 impl Backend {
     /// Starts the threads for unary calls.
-    pub(crate) fn start(
-        guard: Arc<Guard>,
-        limits: Limits,
-        read_threads: usize,
-        statuses: Statuses,
-        creates_logs: bool,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(guard: Arc<Guard>, means: Means) -> io::Result<Self> {
+        let Means { limits, read_threads, statuses, creates_logs, telling, audit } = means;
         let reads = Reads::start("read", read_threads, limits.queued_reads_max)?;
         let desk = Reads::start("admin", DESK_THREADS, limits.queued_reads_max)?;
         let yard = Reads::start("trim", YARD_THREADS, limits.queued_reads_max)?;
         let started_at = SystemTime::now();
         let rates = Rates::new(&limits);
         let occupancy = Arc::new(Occupancy::new(limits));
-        let (crew, calls, audit) = (Arc::default(), Arc::new(Calls::new()), Audit::new());
+        let (crew, calls, audit) =
+            (Arc::default(), Arc::new(Calls::new(telling)), Audit::new(audit));
         Ok(Self {
             guard,
             occupancy,
@@ -69,8 +79,8 @@ impl Backend {
             started_at,
             crew,
             calls,
-            statuses,
             audit,
+            statuses,
         })
     }
 
@@ -105,23 +115,25 @@ impl Backend {
         }
         let (permit, is_new) = self.guard.permit_or_create(caller, name)?;
         if is_new {
-            let what = format!("id={} by=produce", permit.log_id());
-            self.changed(caller, "log_created", name, &what);
+            let what = vec![("id", permit.log_id().to_string()), ("by", "produce".to_owned())];
+            self.changed(caller, "log_created", name, what);
         }
         Ok(permit)
     }
 
     /// Notes what `caller` has changed.
-    pub(crate) fn changed(&self, caller: &Caller, event: &str, log: &str, what: &dyn Display) {
-        self.audit.changed(caller.subject(), event, log, what);
+    pub(crate) fn changed(&self, caller: &Caller, event: &'static str, log: &str, what: Fields) {
+        self.audit.changed(caller, event, log, what);
     }
 
-    /// What the client is told; a denial is told to the operator as well.
-    pub(crate) fn status(&self, refusal: &Refusal) -> RpcStatus {
+    /// Ends the call for this reason, and returns what its client is told. A denial is told to the
+    /// operator as well.
+    pub(crate) fn refuse(&self, measured: Measured, refusal: &Refusal) -> RpcStatus {
         if let Refusal::Denied(denied) = refusal {
             self.calls.denied(denied);
-            self.audit.denied(denied);
+            self.audit.denied(denied, measured.tag());
         }
-        self.statuses.of(refusal)
+        let status = self.statuses.of(refusal, measured.tag());
+        measured.failed(status)
     }
 }

@@ -11,6 +11,7 @@ use super::identity::Identity;
 use super::methods::Need;
 use super::refusal::Refusal;
 use super::rules::Rules;
+use super::tag::Tag;
 use crate::acl::Policy;
 use crate::tls::Subject;
 
@@ -24,11 +25,12 @@ pub(crate) struct Caller {
     identity: Identity,
     need: Need,
     rules: Arc<Rules>,
+    tag: Tag,
 }
 
 impl Caller {
-    pub(crate) fn new(identity: Identity, need: Need, rules: Arc<Rules>) -> Self {
-        Self { identity, need, rules }
+    pub(crate) fn new(identity: Identity, need: Need, rules: Arc<Rules>, tag: Tag) -> Self {
+        Self { identity, need, rules, tag }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -47,6 +49,19 @@ impl Caller {
     /// The generation that every decision about this call uses.
     pub(crate) fn policy(&self) -> &Policy {
         &self.rules.policy
+    }
+
+    /// The names of the call.
+    pub(crate) fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// Who is left on this thread and not taken yet, and the names of their call.
+    pub(crate) fn waiting() -> (Option<Subject>, Tag) {
+        ADMITTED.with_borrow(|caller| match caller {
+            Some(caller) => (Some(caller.subject().clone()), caller.tag.clone()),
+            None => (None, Tag::unsaid()),
+        })
     }
 
     /// Leaves the caller, or nobody, for the handler that runs next on this thread.
@@ -71,7 +86,7 @@ mod tests {
         let policy = Arc::new(Policy::parse("", Path::new("acl.csv")).unwrap());
         let identity = Identity::everyone(Subject::new("root").unwrap());
         let rules = Arc::new(Rules::new(policy));
-        Caller::leave(Some(Caller::new(identity, Need::Identity, rules)));
+        Caller::leave(Some(Caller::new(identity, Need::Identity, rules, Tag::unsaid())));
         assert!(std::thread::spawn(|| Caller::take().is_err()).join().unwrap());
         assert_eq!(Caller::take().unwrap().subject().as_str(), "root");
         assert!(matches!(Caller::take(), Err(Refusal::NotAdmitted)));

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use grpcio::{RpcStatus, RpcStatusCode};
+use grpcio::RpcStatusCode;
 
 use super::guard::Unadmitted;
 use super::identity::Unidentified;
+use super::measured::{Measured, Telling};
 use super::methods;
 use super::refusal::Denied;
 use crate::acl::Action;
@@ -53,7 +54,7 @@ const REASONS: [&str; 8] = [
 /// All counters of calls. All calls may run concurrently.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    methods: Vec<(&'static str, Arc<MethodCalls>)>,
+    methods: Vec<Arc<MethodCalls>>,
     /// By the place of the reason.
     unadmitted: [AtomicU64; REASONS.len()],
     /// By the place of the action.
@@ -64,18 +65,11 @@ pub(crate) struct Calls {
 /// The counters of one method.
 #[derive(Debug)]
 pub(crate) struct MethodCalls {
+    method: &'static str,
+    telling: Arc<Telling>,
     begun: AtomicU64,
     ended: [AtomicU64; CODES.len()],
     took: Histogram,
-}
-
-/// A call that goes on. Dropped without an end it counts as cancelled: its client is gone.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    calls: Arc<MethodCalls>,
-    began: Instant,
-    is_stream: bool,
-    is_ended: bool,
 }
 
 /// What became of calls since the server began.
@@ -101,9 +95,11 @@ pub(crate) struct MethodSeen {
 }
 
 impl Calls {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(telling: Telling) -> Self {
         let zero = || AtomicU64::new(0);
-        let methods = methods::paths().map(|path| (path, Arc::new(MethodCalls::new()))).collect();
+        let telling = Arc::new(telling);
+        let methods = methods::paths().map(|path| Arc::new(MethodCalls::new(path, &telling)));
+        let methods = methods.collect();
         Self {
             methods,
             unadmitted: std::array::from_fn(|_| zero()),
@@ -114,9 +110,10 @@ impl Calls {
 
     /// The counters of the method at `path`, to be looked up once.
     pub(crate) fn of(&self, path: &str) -> Arc<MethodCalls> {
-        let found = self.methods.iter().find(|(method, _)| *method == path);
+        let method = path.trim_start_matches('/');
+        let found = self.methods.iter().find(|calls| calls.method == method);
         // A test holds every method against the table; counters of any other are seen by nobody.
-        found.map_or_else(|| Arc::new(MethodCalls::new()), |(_, calls)| Arc::clone(calls))
+        found.map_or_else(|| Arc::new(MethodCalls::new("", &Arc::default())), Arc::clone)
     }
 
     pub(crate) fn unadmitted(&self, why: &Unadmitted) {
@@ -142,7 +139,7 @@ impl Calls {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let actions = Action::ALL.iter().map(|action| action.as_str());
         CallsSeen {
-            methods: self.methods.iter().map(|(path, calls)| calls.seen(path)).collect(),
+            methods: self.methods.iter().map(|calls| calls.seen()).collect(),
             unadmitted: REASONS.into_iter().zip(self.unadmitted.iter().map(load)).collect(),
             denied: actions.zip(self.denied.iter().map(load)).collect(),
             consumed_bytes: load(&self.consumed_bytes),
@@ -151,8 +148,10 @@ impl Calls {
 }
 
 impl MethodCalls {
-    fn new() -> Self {
+    fn new(path: &'static str, telling: &Arc<Telling>) -> Self {
         Self {
+            method: path.trim_start_matches('/'),
+            telling: Arc::clone(telling),
             begun: AtomicU64::new(0),
             ended: std::array::from_fn(|_| AtomicU64::new(0)),
             took: Histogram::of_latencies(),
@@ -161,37 +160,39 @@ impl MethodCalls {
 
     /// A unary call begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Measured {
-        self.begin_as(false)
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Measured::begin(self, false)
     }
 
     /// A stream begins, whose messages are measured one by one.
     pub(crate) fn begin_stream(self: &Arc<Self>) -> Measured {
-        self.begin_as(true)
-    }
-
-    fn begin_as(self: &Arc<Self>, is_stream: bool) -> Measured {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let calls = Arc::clone(self);
-        Measured { calls, began: Instant::now(), is_stream, is_ended: false }
+        Measured::begin(self, true)
     }
 
-    /// One of a stream's messages was done within `time`.
-    pub(crate) fn took(&self, time: Duration) {
+    /// Such as `log.v1.Log/Produce`.
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub(super) fn telling(&self) -> &Telling {
+        &self.telling
+    }
+
+    pub(super) fn took(&self, time: Duration) {
         self.took.note_time(time);
     }
 
-    fn end(&self, code: RpcStatusCode) {
-        let place = usize::try_from(i32::from(code)).unwrap_or(usize::MAX);
-        let place = place.min(CODES.len() - 1);
-        if let Some(count) = self.ended.get(place) {
+    pub(super) fn end(&self, code: RpcStatusCode) {
+        if let Some(count) = self.ended.get(code_place(code)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn seen(&self, path: &'static str) -> MethodSeen {
+    fn seen(&self) -> MethodSeen {
         let ended = CODES.into_iter().zip(self.ended.iter().map(|n| n.load(Ordering::Relaxed)));
         MethodSeen {
-            method: path.trim_start_matches('/'),
+            method: self.method,
             begun: self.begun.load(Ordering::Relaxed),
             ended: ended.filter(|(code, count)| *code == "OK" || *count > 0).collect(),
             took: self.took.counted(),
@@ -199,38 +200,13 @@ impl MethodCalls {
     }
 }
 
-impl Measured {
-    /// The call ended well.
-    pub(crate) fn done(self) {
-        self.end(RpcStatusCode::OK);
-    }
-
-    /// The call ended with `status`, which is handed back.
-    pub(crate) fn failed(self, status: RpcStatus) -> RpcStatus {
-        self.end(status.code());
-        status
-    }
-
-    /// The counters for the messages of the stream.
-    pub(crate) fn messages(&self) -> Arc<MethodCalls> {
-        Arc::clone(&self.calls)
-    }
-
-    fn end(mut self, code: RpcStatusCode) {
-        self.is_ended = true;
-        self.calls.end(code);
-        if !self.is_stream {
-            self.calls.took(self.began.elapsed());
-        }
-    }
+fn code_place(code: RpcStatusCode) -> usize {
+    usize::try_from(i32::from(code)).unwrap_or(usize::MAX).min(CODES.len() - 1)
 }
 
-impl Drop for Measured {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            self.calls.end(RpcStatusCode::CANCELLED);
-        }
-    }
+/// Such as `OK`.
+pub(super) fn code_name(code: RpcStatusCode) -> &'static str {
+    CODES.get(code_place(code)).copied().unwrap_or_default()
 }
 
 fn reason_place(why: &Unadmitted) -> usize {
@@ -248,6 +224,8 @@ fn reason_place(why: &Unadmitted) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use grpcio::RpcStatus;
+
     use super::*;
     use crate::tls::Subject;
 
@@ -258,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_call_counts_once_whatever_its_end() {
-        let calls = Calls::new();
+        let calls = Calls::new(Telling::default());
         let method = calls.of(methods::PRODUCE);
         method.begin().done();
         let busy = RpcStatus::with_message(RpcStatusCode::RESOURCE_EXHAUSTED, String::new());
@@ -274,7 +252,7 @@ mod tests {
 
     #[test]
     fn of_a_stream_the_messages_are_measured() {
-        let calls = Calls::new();
+        let calls = Calls::new(Telling::default());
         let stream = calls.of(methods::PRODUCE_STREAM).begin_stream();
         stream.messages().took(Duration::from_micros(70));
         stream.done();
@@ -285,7 +263,7 @@ mod tests {
 
     #[test]
     fn those_who_reach_no_method_count_by_reason() {
-        let calls = Calls::new();
+        let calls = Calls::new(Telling::default());
         calls.unadmitted(&Unadmitted::Unmapped);
         calls.unadmitted(&Unadmitted::Nobody(Unidentified::Expired));
         let (subject, object) = (Subject::new("eve").unwrap(), "orders".to_owned());

@@ -3,22 +3,43 @@
 use std::sync::Arc;
 
 use grpcio::{CheckResult, RpcContext, RpcStatus, RpcStatusCode, ServerChecker};
+use log::Level;
 
 use super::caller::Caller;
 use super::calls::Calls;
+use super::event;
 use super::guard::{Guard, Unadmitted};
+use super::tag::Tag;
 use crate::fail_points::fail_point;
+use crate::line_limit::LineLimit;
 
 /// Admits callers for `guard`. What it refuses carries no details: the binding drops them here.
 #[derive(Clone, Debug)]
 pub(crate) struct Checker {
     guard: Arc<Guard>,
     calls: Arc<Calls>,
+    lines: Arc<LineLimit>,
 }
 
 impl Checker {
     pub(crate) fn new(guard: Arc<Guard>, calls: Arc<Calls>) -> Self {
-        Self { guard, calls }
+        Self { guard, calls, lines: Arc::default() }
+    }
+}
+
+impl Checker {
+    /// A stranger may come as often as it likes.
+    fn tell(&self, ctx: &RpcContext<'_>, status: &RpcStatus) {
+        if let Some(untold) = self.lines.line() {
+            let mut fields = vec![
+                ("method", String::from_utf8_lossy(ctx.method()).into_owned()),
+                ("peer", ctx.peer()),
+                ("reason", status.message().to_owned()),
+            ];
+            fields.extend(Tag::of(ctx.request_headers().iter()).fields());
+            fields.push(("untold", untold.to_string()));
+            event::write(Level::Info, module_path!(), "call_refused", &fields);
+        }
     }
 }
 
@@ -35,11 +56,7 @@ impl ServerChecker for Checker {
             Err(why) => {
                 self.calls.unadmitted(&why);
                 let status = RpcStatus::from(&why);
-                log::info!(
-                    target: "varve::access",
-                    "call refused; method={:?} peer={:?} reason={:?}",
-                    String::from_utf8_lossy(ctx.method()), ctx.peer(), status.message(),
-                );
+                self.tell(ctx, &status);
                 CheckResult::Abort(status)
             }
         }

@@ -8,7 +8,8 @@ use protobuf::well_known_types::any::Any;
 use protobuf::well_known_types::duration::Duration as ProtoDuration;
 use protobuf::{Message as _, MessageField, MessageFull};
 
-use crate::proto::error_details::{ErrorInfo, LocalizedMessage, RetryInfo};
+use super::tag::Tag;
+use crate::proto::error_details::{ErrorInfo, LocalizedMessage, RequestInfo, RetryInfo};
 use crate::proto::status::Status;
 
 /// Whose the reasons in `ErrorInfo` are.
@@ -29,16 +30,24 @@ pub(crate) struct Answer {
     pub(crate) retry_after: Option<Duration>,
     /// For the end user, in American English.
     pub(crate) localized: Option<String>,
+    /// By which the call can be found in the server's own log.
+    pub(crate) request_id: Option<String>,
 }
 
 impl Answer {
     pub(crate) fn new(code: RpcStatusCode, reason: &'static str, message: String) -> Self {
-        let (metadata, retry_after, localized) = (Vec::new(), None, None);
-        Self { code, message, reason, metadata, retry_after, localized }
+        let (metadata, retry_after, localized, request_id) = (Vec::new(), None, None, None);
+        Self { code, message, reason, metadata, retry_after, localized, request_id }
     }
 
     pub(crate) fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// Says which call it answers.
+    pub(crate) fn about(mut self, tag: &Tag) -> Self {
+        self.request_id = Some(tag.request_id());
         self
     }
 
@@ -75,6 +84,9 @@ fn encode(answer: &Answer) -> Option<Vec<u8>> {
     if let Some(message) = answer.localized.clone() {
         let locale = "en-US".to_owned();
         details.push(any(&LocalizedMessage { locale, message, ..LocalizedMessage::default() })?);
+    }
+    if let Some(request_id) = answer.request_id.clone() {
+        details.push(any(&RequestInfo { request_id, ..RequestInfo::default() })?);
     }
     let code = answer.code.into();
     let message = answer.message.clone();

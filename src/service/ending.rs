@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::service::backend::Backend;
-use crate::service::calls::Measured;
 use crate::service::inbox::Last;
+use crate::service::measured::Measured;
 use crate::service::outbox::{Gone, Outbox};
 use crate::service::refusal::Refusal;
 use crate::service::session::Cut;
@@ -59,7 +59,7 @@ pub(crate) fn farewell(backend: &Backend, measured: Measured, outbox: Outbox, en
             outbox.finish(None, FAREWELL);
         }
         Ending::Refused(refusal) => {
-            outbox.finish(Some(measured.failed(backend.status(&refusal))), FAREWELL);
+            outbox.finish(Some(backend.refuse(measured, &refusal)), FAREWELL);
         }
     }
 }

@@ -22,6 +22,7 @@ use super::methods::{self, Need};
 use super::refusal::{Denied, Refusal, brief};
 use super::rules::Rules;
 use super::session::{Access, Session, Sessions};
+use super::tag::Tag;
 use crate::acl::Action;
 use crate::log::{
     Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
@@ -102,7 +103,7 @@ impl Guard {
             .identify(connection.as_ref(), &rules, Moment::now())
             .map_err(Unadmitted::Nobody)?;
         let need = methods::need(ctx.method()).ok_or(Unadmitted::Unmapped)?;
-        Ok(Caller::new(identity, need, rules))
+        Ok(Caller::new(identity, need, rules, Tag::of(ctx.request_headers().iter())))
     }
 
     /// The second step: whether `caller` may do `A` to the log called `name`.
@@ -280,7 +281,8 @@ mod tests {
 
         fn ask<A: Act>(&self, need: Need, policy: &str, log: &str) -> Result<Permit<A>, Refusal> {
             let identity = Identity::everyone(Subject::new("root").unwrap());
-            self.guard.permit(&Caller::new(identity, need, Arc::new(rules(policy))), log)
+            self.guard
+                .permit(&Caller::new(identity, need, Arc::new(rules(policy)), Tag::unsaid()), log)
         }
     }
 

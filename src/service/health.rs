@@ -15,9 +15,10 @@ use grpcio::{
 
 use super::backend::Backend;
 use super::caller::Caller;
-use super::calls::{Measured, MethodCalls};
+use super::calls::MethodCalls;
 use super::detach::detach;
 use super::limits::StreamSlot;
+use super::measured::Measured;
 use super::methods::{self, Need};
 use super::refusal::Refusal;
 use super::session::{Cut, Session};
@@ -90,7 +91,7 @@ impl Health for Asked {
                 RpcStatusCode::NOT_FOUND,
                 "there is no such service".to_owned(),
             ))),
-            Err(refusal) => sink.fail(measured.failed(self.backend.status(&refusal))),
+            Err(refusal) => sink.fail(self.backend.refuse(measured, &refusal)),
         };
         detach(async move {
             // A client that is gone has no use for the answer.
@@ -116,7 +117,7 @@ impl Health for Asked {
                 detach(Watch { backend, measured, part, session, sink, _slot: slot }.run());
             }
             Err(refusal) => {
-                let sent = sink.fail(measured.failed(backend.status(&refusal)));
+                let sent = sink.fail(backend.refuse(measured, &refusal));
                 detach(async move {
                     // A client that is gone has no use for the reason.
                     let _sent = sent.await;
@@ -150,7 +151,7 @@ impl Watch {
         if told != Some(status) && !self.tell(status).await {
             return;
         }
-        let status = self.measured.failed(self.backend.status(&Refusal::from(cut)));
+        let status = self.backend.refuse(self.measured, &Refusal::from(cut));
         // A client that is gone has no use for the reason.
         let _sent = self.sink.fail(status).await;
     }

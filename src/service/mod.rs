@@ -4,16 +4,18 @@
 //! goes to a reading thread, a stream gets a thread of its own. It reaches a log only with a permit
 //! of the guard.
 //!
-//! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `details`,
-//! `status` (what clients are told), `methods`, `identity`, `rules`, `caller`, `session`, `guard`,
-//! `calls` (what became of them), `checker` (who may what), `limits`, `bucket`, `rates` (how much,
-//! how fast), `audit`, `detach`, `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means),
-//! `backend` (what the services share), `ending`, `producing` and `consuming` (what interfaces
+//! Files, lowest first: `wire`, `records`, `message` (bytes in and out), `refusal`, `event`, `tag`
+//! (how calls and lines about them are named), `details`, `status` (what clients are told),
+//! `methods`, `identity`, `rules`, `caller`, `session`, `guard`, `calls`, `spans`, `measured` (what
+//! became of calls), `checker` (who may what), `limits`, `bucket`, `rates` (how much, how fast),
+//! `audit`, `detach`, `wait`, `crew`, `reads`, `errands`, `inbox`, `outbox` (means), `backend`
+//! (what the services share), `answer`, `ending`, `producing` and `consuming` (what interfaces
 //! have in common), then the services `log_v1`, `varve_v1`, `readers_v1`, `admin`, `health` and
 //! `reflection`, and `null`, which has no log.
 
 pub(crate) mod admin;
-mod audit;
+mod answer;
+pub(crate) mod audit;
 pub(crate) mod backend;
 mod bucket;
 mod caller;
@@ -25,6 +27,7 @@ mod detach;
 mod details;
 mod ending;
 pub(crate) mod errands;
+mod event;
 #[cfg(feature = "floors")]
 #[doc(hidden)]
 pub mod floors;
@@ -34,6 +37,7 @@ pub(crate) mod identity;
 mod inbox;
 mod limits;
 pub(crate) mod log_v1;
+pub(crate) mod measured;
 mod message;
 mod methods;
 pub(crate) mod null;
@@ -47,7 +51,9 @@ pub(crate) mod reflection;
 mod refusal;
 mod rules;
 pub(crate) mod session;
+pub(crate) mod spans;
 pub(crate) mod status;
+mod tag;
 pub(crate) mod varve_v1;
 pub(crate) mod wait;
 pub(crate) mod wire;

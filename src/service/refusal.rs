@@ -37,6 +37,9 @@ pub(crate) enum Refusal {
     Ack(#[from] AckError),
     #[error("log {name} exists already")]
     LogExists { name: String },
+    /// It is the server's, and not to be changed by callers.
+    #[error("log {name} is the server's own: its configuration says how long it is kept")]
+    OwnLog { name: String },
     #[error(transparent)]
     Delete(DeleteError),
     #[error(transparent)]

@@ -201,6 +201,7 @@ mod tests {
     use super::*;
     use crate::acl::Policy;
     use crate::service::methods::Need;
+    use crate::service::tag::Tag;
     use crate::tls::Subject;
 
     const EPOCH: Moment = Moment::from_unix_s(0);
@@ -225,7 +226,8 @@ mod tests {
     fn open(sessions: &Arc<Sessions>, not_after: Option<Moment>) -> Session {
         let root = Subject::new("root").unwrap();
         let identity = Identity { not_after, ..Identity::everyone(root) };
-        let caller = Caller::new(identity, Need::Permission(Action::Consume), rules(""));
+        let caller =
+            Caller::new(identity, Need::Permission(Action::Consume), rules(""), Tag::unsaid());
         sessions.open(&caller, Some((Action::Consume, "default".to_owned())))
     }
 

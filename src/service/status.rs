@@ -12,6 +12,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 use super::details::Answer;
 use super::records::BadRecord;
 use super::refusal::{BadRequest, Denied, OutOfRange, OverLimit, OverRate, Refusal};
+use super::tag::Tag;
 use crate::log::{
     AckError, AppendError, IoError, PRODUCER_BATCHES_MAX, ReadError, ReaderError, SequenceError,
     Stopped,
@@ -34,8 +35,9 @@ pub(crate) struct Statuses {
 }
 
 impl Statuses {
-    pub(crate) fn of(self, refusal: &Refusal) -> RpcStatus {
-        self.answer(refusal).into()
+    /// What the client of the call that `tag` names is told.
+    pub(crate) fn of(self, refusal: &Refusal, tag: &Tag) -> RpcStatus {
+        self.answer(refusal).about(tag).into()
     }
 
     fn answer(self, refusal: &Refusal) -> Answer {
@@ -57,6 +59,10 @@ impl Statuses {
             Refusal::LogExists { name } => {
                 Answer::new(RpcStatusCode::ALREADY_EXISTS, "LOG_EXISTS", refusal.to_string())
                     .with("log", name)
+            }
+            Refusal::OwnLog { name } => {
+                let code = RpcStatusCode::FAILED_PRECONDITION;
+                Answer::new(code, "LOG_PROTECTED", refusal.to_string()).with("log", name)
             }
             Refusal::Delete(error) => administration::delete(error),
             Refusal::Trim(error) => administration::trim(error),

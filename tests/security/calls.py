@@ -30,6 +30,8 @@ OF_DEFAULT = {
     "/log.v1.Log/Consume": "consume",
     "/log.v1.Log/ConsumeStream": "consume",
 }
+# Which the server makes and fills by itself.
+AUDIT_LOG = "_audit"
 LIST_LOGS, SERVER_INFO = "/varve.v1.Admin/ListLogs", "/varve.v1.Admin/GetServerInfo"
 # For whoever has a name.
 OPEN = {

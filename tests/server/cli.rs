@@ -14,5 +14,6 @@ mod records;
 mod refusals;
 mod running;
 pub(crate) mod site;
+mod telling;
 mod tools;
 mod upkeep;

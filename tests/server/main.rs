@@ -18,6 +18,7 @@ mod identity;
 mod lifecycle;
 mod limits;
 mod model;
+mod naming;
 mod pki;
 mod rates;
 mod readers;

@@ -20,7 +20,7 @@ use protobuf::{Message as _, MessageField};
 use tempfile::TempDir;
 use varve::acl::Policy;
 use varve::log::{DEFAULT_LOG, Disk, Durability, Log, Logs, Options, OsDisk, SimDisk};
-use varve::proto::error_details::{ErrorInfo, LocalizedMessage, RetryInfo};
+use varve::proto::error_details::{ErrorInfo, LocalizedMessage, RequestInfo, RetryInfo};
 use varve::proto::log::{ConsumeRequest, ConsumeResponse, ProduceRequest, ProduceResponse, Record};
 use varve::proto::log_grpc::LogClient;
 use varve::proto::status::Status;
@@ -296,6 +296,7 @@ pub(crate) struct Failure {
     pub(crate) code: i32,
     pub(crate) message: String,
     pub(crate) info: ErrorInfo,
+    pub(crate) request_id: String,
     pub(crate) retry: Option<RetryInfo>,
     pub(crate) localized: Option<LocalizedMessage>,
 }
@@ -319,9 +320,11 @@ pub(crate) fn failure<T>(outcome: grpcio::Result<T>) -> Failure {
     assert_eq!(details.code, i32::from(status.code()));
     assert_eq!(details.message, status.message());
     let find = |name: &str| details.details.iter().find(|any| any.type_url.ends_with(name));
+    let request: RequestInfo = find(".RequestInfo").unwrap().unpack().unwrap().unwrap();
     Failure {
         code: details.code,
         message: details.message.clone(),
+        request_id: request.request_id,
         info: find(".ErrorInfo").unwrap().unpack().unwrap().unwrap(),
         retry: find(".RetryInfo").map(|any| any.unpack().unwrap().unwrap()),
         localized: find(".LocalizedMessage").map(|any| any.unpack().unwrap().unwrap()),

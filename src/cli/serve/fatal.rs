@@ -17,7 +17,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Ends the process because of a write or sync that failed. Returns at once: whoever calls may
 /// hold locks that the last answers need.
 pub(super) fn on_fatal(error: &FatalError) {
-    log::error!("event=storage_failed log={:?} error={:?}", error.log, chain(error));
+    log::error!(log:% = error.log, error:% = chain(error); "storage_failed");
     let last_words = thread::Builder::new().name("fatal".to_owned()).spawn(|| {
         notify::status("storage failed, ending");
         thread::sleep(LAST_WORDS);
@@ -33,7 +33,7 @@ pub(super) fn abort_on_panic() {
     panic::set_hook(Box::new(|panic| {
         let thread = thread::current();
         let name = thread.name().unwrap_or("unnamed");
-        log::error!("event=panic thread={name:?} text={:?}", panic.to_string());
+        log::error!(thread:% = name, text:% = panic.to_string(); "panic");
         process::abort();
     }));
 }

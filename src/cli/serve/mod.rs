@@ -65,12 +65,12 @@ impl Serve {
         let config = self.settings.load()?;
         let access = Access::load(&config)?;
         passed::check(config.listen)?;
-        logging::start();
+        logging::start(config.logging.form);
         for variable in dropped {
-            log::warn!("event=variable_ignored name={variable:?}");
+            log::warn!(name:% = variable.display(); "variable_ignored");
         }
         for warning in access.warnings() {
-            log::warn!("event=check text={warning:?}");
+            log::warn!(text:% = warning; "check");
         }
         let signals = process::prepare()?;
         let running = Running::start(self.settings, config, access)?;

@@ -13,7 +13,7 @@ pub(super) fn ready(status: &str) {
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => log::warn!("event=notify_failed error={:?}", error.to_string()),
+        Err(error) => log::warn!(error:% = error.to_string(); "notify_failed"),
     }
 }
 
@@ -45,6 +45,6 @@ pub(super) fn status(status: &str) {
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        log::warn!("event=notify_failed error={:?}", error.to_string());
+        log::warn!(error:% = error.to_string(); "notify_failed");
     }
 }

@@ -25,16 +25,17 @@ pub(super) fn read(settings: &Settings, started: &Config) -> Result<(Config, Acc
     let config = settings.load()?;
     let access = Access::load(&config)?;
     for warning in access.warnings() {
-        log::warn!("event=check text={warning:?}");
+        log::warn!(text:% = warning; "check");
     }
     for key in waiting(&started.effective, &config.effective) {
-        log::warn!("event=reload_incomplete key={key} text=\"a restart puts it in force\"");
+        log::warn!(key:%, text = "a restart puts it in force"; "reload_incomplete");
     }
     let copies = env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from);
     for path in copied(&config.security, copies.as_deref()) {
         log::warn!(
-            "event=reload_incomplete path={path:?} text=\"systemd copied it when the service \
-             started: a restart brings a new one\""
+            path:% = path.display(),
+            text = "systemd copied it when the service started: a restart brings a new one";
+            "reload_incomplete"
         );
     }
     Ok((config, access))

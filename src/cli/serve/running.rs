@@ -14,10 +14,11 @@ use super::watch::Watch;
 use super::{fatal, notify, reload, watchdog, watched};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
-use crate::config::Config;
-use crate::log::{Logs, Options, OsDisk};
+use crate::config::{Audit, Config};
+use crate::log::{LogOverrides, Logs, Options, OsDisk};
 use crate::ops::Ops;
 use crate::ops::http::HttpListener;
+use crate::own::AUDIT_LOG;
 use crate::server::{Server, ServerOptions};
 
 /// What connections cannot take: enough for the logs to begin segments and to open old ones when
@@ -65,6 +66,9 @@ impl Running {
             limits: access.limits,
             legacy_404: config.legacy_404,
             creates_logs: config.creates_logs,
+            slow_call: config.logging.slow_call,
+            traces: config.logging.traces.clone(),
+            audit: config.audit.map(kept),
             poll_threads: config.grpc_threads,
             ..ServerOptions::new(config.listen, access.transport, access.rules)
         };
@@ -80,7 +84,7 @@ impl Running {
             Err(error) => {
                 // The reason why nothing is served counts; whatever else fails now is in the log.
                 if let Err(error) = logs.close() {
-                    log::error!("event=close_failed error={:?}", chain(&error));
+                    log::error!(error:% = chain(&error); "close_failed");
                 }
                 Err(error.into())
             }
@@ -104,10 +108,9 @@ impl Running {
             told => told?,
         }
         log::info!(
-            "event=listening address={address} data={:?} logs={} version={}",
-            self.config.data_dir,
-            self.logs.list().len(),
-            env!("CARGO_PKG_VERSION")
+            address:%, data:% = self.config.data_dir.display(), logs = self.callers_logs(),
+            version = env!("CARGO_PKG_VERSION");
+            "listening"
         );
         notify::ready(&self.status());
         Ok(())
@@ -117,11 +120,11 @@ impl Running {
     /// and fails then: the next start can be reached again.
     pub(super) fn until_stopped(mut self, mut signals: Signals) -> Result<(), CliError> {
         let _fed = watchdog::while_serving(self.server.vitals()).inspect_err(|error| {
-            log::warn!("event=watchdog_unfed error={:?}", error.to_string());
+            log::warn!(error:% = error.to_string(); "watchdog_unfed");
         });
         let handle = signals.handle();
         if let Err(error) = self.server.watch_listener(move || handle.close()) {
-            log::warn!("event=listener_unwatched error={:?}", error.to_string());
+            log::warn!(error:% = error.to_string(); "listener_unwatched");
         }
         for signal in signals.forever() {
             if signal == SIGHUP {
@@ -129,12 +132,12 @@ impl Running {
                 continue;
             }
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-            log::info!("event=stopping signal={name}");
+            log::info!(signal:% = name; "stopping");
             return self.stop();
         }
         // Nobody else takes the signals away.
         let address = self.address;
-        log::error!("event=listener_deaf address={address}");
+        log::error!(address:%; "listener_deaf");
         self.stop()?;
         Err(CliError::Deaf { address })
     }
@@ -149,13 +152,13 @@ impl Running {
                     watch.look_at(config.reloaded_files());
                 }
                 self.ops.reloads().done();
-                log::info!("event=reloaded");
+                self.server.note_reload(None);
                 notify::ready(&self.status());
             }
             Err(error) => {
                 self.ops.reloads().refused();
                 let why = chain(&error);
-                log::error!("event=reload_refused kept=old error={why:?}");
+                self.server.note_reload(Some(&why));
                 notify::ready(&format!(
                     "serving by the old files, the new ones are refused: {why}"
                 ));
@@ -168,22 +171,36 @@ impl Running {
         notify::stopping();
         let stopped = self.server.shutdown();
         if stopped.calls_cancelled || stopped.threads_left > 0 {
-            log::warn!("event=calls_cancelled threads_left={}", stopped.threads_left);
+            log::warn!(threads_left = stopped.threads_left; "calls_cancelled");
         }
         // What is asked from now on would meet logs that close.
         drop(self.http);
         self.logs.close()?;
-        log::info!("event=stopped");
+        log::info!("stopped");
         Ok(())
     }
 
     fn status(&self) -> String {
-        format!("serving {} logs on {}", self.logs.list().len(), self.address)
+        format!("serving {} logs on {}", self.callers_logs(), self.address)
+    }
+
+    /// How many logs there are beside the server's own.
+    fn callers_logs(&self) -> usize {
+        self.logs.list().iter().filter(|log| log.name() != AUDIT_LOG).count()
+    }
+}
+
+/// How the log of who changed what is kept.
+fn kept(audit: Audit) -> LogOverrides {
+    LogOverrides {
+        retention_age: Some(audit.retention_age.unwrap_or_default()),
+        retention_bytes: Some(audit.retention_bytes),
+        ..LogOverrides::default()
     }
 }
 
 /// The watch that `config` asks for.
 fn watch(config: &Config) -> Option<Watch> {
     let started = Watch::start(config.reloaded_files(), config.watch_every?);
-    started.inspect_err(|e| log::warn!("event=watch_failed error={:?}", e.to_string())).ok()
+    started.inspect_err(|e| log::warn!(error:% = e.to_string(); "watch_failed")).ok()
 }

@@ -35,7 +35,7 @@ impl Watch {
             if changes.settled(look(&watched.lock()))
                 && let Err(error) = signal_hook::low_level::raise(SIGHUP)
             {
-                log::warn!("event=watch_failed error={:?}", error.to_string());
+                log::warn!(error:% = error.to_string(); "watch_failed");
             }
         })?;
         Ok(Self { files, _looking: looking })

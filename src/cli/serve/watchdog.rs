@@ -48,7 +48,7 @@ pub(super) fn while_serving(vitals: Vitals) -> io::Result<Option<Looking>> {
         if !is_still {
             notify::alive();
         } else if !was_still {
-            log::error!("event=hangs threads={threads} seconds={}", lasts.as_secs());
+            log::error!(threads, seconds = lasts.as_secs(); "hangs");
             notify::status(&format!("hangs: {threads} threads have not moved"));
         }
         was_still = is_still;

@@ -15,12 +15,11 @@ pub(super) fn listen(config: &Metrics, ops: &Arc<Ops>) -> Option<HttpListener> {
     let bound = passed::metrics().map_or_else(|| TcpListener::bind(address), Ok);
     match bound.and_then(|bound| HttpListener::start(bound, ops)) {
         Ok(listener) => {
-            log::info!("event=metrics_listening address={}", listener.address());
+            log::info!(address:% = listener.address(); "metrics_listening");
             Some(listener)
         }
         Err(error) => {
-            let error = error.to_string();
-            log::warn!("event=metrics_unavailable address={address} error={error:?}");
+            log::warn!(address:%, error:err; "metrics_unavailable");
             None
         }
     }

@@ -61,7 +61,7 @@ impl Log {
 
     fn archive_worked(&self) {
         if self.archiving.lock().failed_at.take().is_some() {
-            log::info!("event=archive_works log={}", self.name());
+            log::info!(log:% = self.name(); "archive_works");
         }
     }
 
@@ -74,7 +74,10 @@ impl Log {
         let now = self.engine.clock.running();
         let is_news = self.archiving.lock().failed_at.replace(now).is_none();
         if is_news {
-            log::warn!("event=archive_failed log={} kept=segments error={error:?}", self.name());
+            log::warn!(
+                log:% = self.name(), kept = "segments", error:err = *error;
+                "archive_failed"
+            );
         }
     }
 }

@@ -72,7 +72,7 @@ impl Log {
             // Said once, until it works again.
             Err(error) if !self.must_hurry() => {
                 if !self.retention_fails.swap(true, Ordering::Relaxed) {
-                    log::warn!("event=retention_failed log={} error={error:?}", self.name());
+                    log::warn!(log:% = self.name(), error:err; "retention_failed");
                 }
             }
             Err(_) => {}
@@ -110,11 +110,9 @@ impl Log {
         };
         if dropped.segments > 0 {
             log::info!(
-                "event=segments_dropped log={} start={} segments={} bytes={}",
-                self.name(),
-                dropped.start,
-                dropped.segments,
-                dropped.bytes
+                log:% = self.name(), start = dropped.start.get(), segments = dropped.segments,
+                bytes = dropped.bytes;
+                "segments_dropped"
             );
         }
         Ok(dropped.segments == 0)

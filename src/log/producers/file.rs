@@ -156,7 +156,7 @@ pub(crate) fn read(
     match decode(&bytes, log, Producers::new(producers_max)) {
         Ok(stored) => Ok(Some(stored)),
         Err(Unusable::Damaged) => {
-            log::error!("event=producers_damaged path={path:?}");
+            log::error!(path:% = path.display(); "producers_damaged");
             Ok(None)
         }
         Err(Unusable::Newer(version)) => {

@@ -85,10 +85,9 @@ impl Journal {
         let contents = format::decode(&bytes, self.log_id).map_err(|what| self.damaged(&what))?;
         if contents.torn_bytes > 0 {
             log::warn!(
-                "event=readers_torn_tail_cut path={:?} position={} bytes={}",
-                self.path(),
-                contents.end,
-                contents.torn_bytes
+                path:% = self.path().display(), position = contents.end,
+                bytes = contents.torn_bytes;
+                "readers_torn_tail_cut"
             );
         }
         if self.suspect {
@@ -228,12 +227,12 @@ impl Journal {
     }
 
     fn tell(&self, error: &IoError) {
-        log::error!("event=readers_failed path={:?} error={error:?}", self.path());
+        log::error!(path:% = self.path().display(), error:err = *error; "readers_failed");
     }
 
     fn damaged(&mut self, what: &str) -> ReaderError {
         if !std::mem::replace(&mut self.damage_told, true) {
-            log::error!("event=readers_damaged path={:?} what={what:?}", self.path());
+            log::error!(path:% = self.path().display(), what:%; "readers_damaged");
         }
         ReaderError::Damaged
     }

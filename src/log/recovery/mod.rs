@@ -174,7 +174,7 @@ fn read_meta(
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     };
     let meta = Meta::new(id, name.clone(), LogOverrides::default());
-    log::warn!("event=meta_rebuilt log={name} path={:?}", names::meta(directory));
+    log::warn!(log:% = name, path:% = names::meta(directory).display(); "meta_rebuilt");
     Ok((meta, true))
 }
 

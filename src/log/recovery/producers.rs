@@ -65,7 +65,7 @@ pub(super) fn restore(
 
 fn report(site: &Site<'_>) -> Result<(), OpenError> {
     let path = names::producers(site.directory);
-    log::error!("event=producers_lost log={} path={path:?}", site.meta.name);
+    log::error!(log:% = site.meta.name, path:% = path.display(); "producers_lost");
     if !site.engine.options.strict {
         return Ok(());
     }

@@ -163,10 +163,10 @@ fn report(site: &Site<'_>, verdict: &Verdict) {
     for (from, resume, n) in &verdict.damage {
         let path = site.bases.get(*n).map(|base| names::store(site.directory, *base));
         log::error!(
-            "event=log_damaged log={} from={from} resume={resume} path={:?} appends={}",
-            site.meta.name,
-            path.unwrap_or_else(|| site.directory.to_owned()),
-            if verdict.tail_damaged { "stopped" } else { "go on" },
+            log:% = site.meta.name, from = from.get(), resume = resume.get(),
+            path:% = path.unwrap_or_else(|| site.directory.to_owned()).display(),
+            appends:% = if verdict.tail_damaged { "stopped" } else { "go on" };
+            "log_damaged"
         );
     }
 }
@@ -194,8 +194,8 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
     for surveyed in &dropped {
         let path = names::store(site.directory, surveyed.base);
         log::warn!(
-            "event=store_dropped log={} path={path:?} reason=unacknowledged",
-            site.meta.name
+            log:% = site.meta.name, path:% = path.display(), reason = "unacknowledged";
+            "store_dropped"
         );
     }
     let paths = dropped.iter().flat_map(|surveyed| {
@@ -228,11 +228,9 @@ fn cut(site: &Site<'_>, store: &Store, end: &Mark) -> Result<(), OpenError> {
     let torn_bytes = Scan::headers(store, end.position)?.bytes_until_zeros(end.position)?;
     if torn_bytes > 0 {
         log::warn!(
-            "event=torn_tail_cut log={} path={:?} offset={} position={} bytes={torn_bytes}",
-            site.meta.name,
-            store.path(),
-            end.durable_end,
-            end.position,
+            log:% = site.meta.name, path:% = store.path().display(),
+            offset = end.durable_end.get(), position = end.position, bytes = torn_bytes;
+            "torn_tail_cut"
         );
         let file_bytes = store.file_bytes()?;
         store.set_len(end.position)?;

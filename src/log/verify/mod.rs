@@ -160,7 +160,7 @@ fn named(
     let listed = list(disk, folder)?;
     let mut present = Vec::new();
     for name in listed {
-        match LogName::parse(&name) {
+        match LogName::parse_any(&name) {
             Ok(name) => present.push(name),
             Err(error) => {
                 let what = format!("is among the logs and is none: {error}; no server starts");

@@ -24,8 +24,9 @@ pub(super) fn create(
     let name = LogName::parse(named(&request.log)?).map_err(BadRequest::from)?;
     let overrides = settings::read(&request.settings, &backend.limits())?;
     let permit = backend.guard.create(caller, &name, overrides)?;
-    let what = format!("id={} {}", permit.log_id(), settings::shown(&permit.overrides()));
-    backend.changed(caller, "log_created", permit.log_name(), &what);
+    let mut what = vec![("id", permit.log_id().to_string())];
+    what.extend(settings::shown(&permit.overrides()));
+    backend.changed(caller, "log_created", permit.log_name(), what);
     let described = permit.describe()?;
     let log = summary(permit.log_name(), permit.log_id(), &described.summary);
     Ok(CreateLogResponse { log: Some(log).into(), ..CreateLogResponse::default() })
@@ -40,10 +41,10 @@ pub(super) fn delete(
     let field = "expected_end_offset";
     let expected = request.expected_end_offset.ok_or(BadRequest::Missing { field })?;
     let id = read_id(&request.log_id)?;
-    let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
+    let permit = backend.guard.permit_to_change(caller, name)?;
     backend.guard.delete(&permit, Offset::new(expected), id)?;
-    let what = format!("id={} end={expected}", permit.log_id());
-    backend.changed(caller, "log_deleted", name, &what);
+    let what = vec![("id", permit.log_id().to_string()), ("end", expected.to_string())];
+    backend.changed(caller, "log_deleted", name, what);
     Ok(DeleteLogResponse::default())
 }
 

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use grpcio::{Method, MethodType, Service, ServiceBuilder, UnarySink};
 use protobuf::Message;
 
+use super::answer::answer;
 use super::backend::Backend;
 use super::caller::Caller;
-use super::calls::Measured;
-use super::detach::detach;
 use super::limits::CallSlot;
+use super::measured::Measured;
 use super::message::{Reply, Request, method};
 use super::methods;
 use super::reads::{Read, Reads};
@@ -117,24 +117,6 @@ impl<Q: Message, A: Message> Read for Waiting<Q, A> {
 fn encode(message: &impl Message) -> Reply {
     // Only a message beyond 2 GiB cannot be written.
     Reply::new(message.write_to_bytes().unwrap_or_default())
-}
-
-fn answer(
-    backend: &Backend,
-    (measured, sink): (Measured, UnarySink<Reply>),
-    outcome: Result<Reply, Refusal>,
-) {
-    let sent = match outcome {
-        Ok(reply) => {
-            measured.done();
-            sink.success(reply)
-        }
-        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
-    };
-    detach(async move {
-        // A client that is gone has no use for the answer.
-        let _sent = sent.await;
-    });
 }
 
 /// The name in a request, which must have one.

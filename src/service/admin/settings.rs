@@ -7,7 +7,6 @@ use crate::log::{AppendError, LogOverrides, LogSettings, SettingError, UpdateErr
 use crate::proto::admin_service::{LogSettings as Wire, UpdateLogRequest, UpdateLogResponse};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::guard::{Administer, Permit};
 use crate::service::limits::Limits;
 use crate::service::refusal::{BadRequest, Refusal, brief};
 
@@ -70,7 +69,7 @@ pub(super) fn update(
 ) -> Result<UpdateLogResponse, Refusal> {
     let name = named(&request.log)?;
     let set = read(&request.settings, &backend.limits())?;
-    let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
+    let permit = backend.guard.permit_to_change(caller, name)?;
     let resets = read_resets(request)?;
     let changed = permit.update(|own| {
         resets.iter().for_each(|setting| (setting.reset)(own));
@@ -83,7 +82,7 @@ pub(super) fn update(
         UpdateError::Deleted => AppendError::Deleted.into(),
         UpdateError::Io(error) => Refusal::Files(error),
     })?;
-    backend.changed(caller, "log_updated", name, &shown(&own));
+    backend.changed(caller, "log_updated", name, shown(&own).collect());
     let settings = Some(written(&own)).into();
     Ok(UpdateLogResponse { settings, ..UpdateLogResponse::default() })
 }
@@ -143,12 +142,11 @@ pub(super) fn in_force(settings: &LogSettings, limits: &Limits) -> Wire {
 }
 
 /// Settings as a line of the server's log has them.
-pub(super) fn shown(own: &LogOverrides) -> String {
+pub(super) fn shown(own: &LogOverrides) -> impl Iterator<Item = (&'static str, String)> {
     let wire = written(own);
-    let set = SETTINGS.iter().filter_map(|setting| {
-        (setting.value)(&wire).map(|value| format!("{}={value}", setting.name))
-    });
-    set.collect::<Vec<_>>().join(" ")
+    SETTINGS.iter().filter_map(move |setting| {
+        (setting.value)(&wire).map(|value| (setting.name, value.to_string()))
+    })
 }
 
 fn read_resets(request: &UpdateLogRequest) -> Result<Vec<&'static Setting>, BadRequest> {
@@ -225,6 +223,8 @@ mod tests {
             archive: Some(true),
             ..LogOverrides::default()
         };
-        assert_eq!(shown(&own), "retention_bytes=7 archive=1");
+        let expected = [("retention_bytes", "7"), ("archive", "1")];
+        let expected = expected.map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(shown(&own).collect::<Vec<_>>(), expected);
     }
 }

@@ -5,7 +5,6 @@ use crate::log::{AppendError, Offset, TrimError};
 use crate::proto::admin_service::{TrimRequest, TrimResponse};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::guard::{Administer, Permit};
 use crate::service::refusal::Refusal;
 
 pub(super) fn trim(
@@ -14,15 +13,15 @@ pub(super) fn trim(
     request: &TrimRequest,
 ) -> Result<TrimResponse, Refusal> {
     let name = named(&request.log)?;
-    let permit: Permit<Administer> = backend.guard.permit(caller, name)?;
+    let permit = backend.guard.permit_to_change(caller, name)?;
     let start = permit.start();
     let trimmed = permit.trim(Offset::new(request.before_offset), request.dry_run);
     if let (Err(error), moved) = (&trimmed, permit.start())
         && moved > start
     {
         // It came some of the way.
-        let what = format!("start={moved} unfinished={:?}", error.to_string());
-        backend.changed(caller, "log_trimmed", name, &what);
+        let what = vec![("start", moved.to_string()), ("unfinished", error.to_string())];
+        backend.changed(caller, "log_trimmed", name, what);
     }
     let trimmed = trimmed.map_err(|error| match error {
         // Trimming would take away what a repair may need.
@@ -32,8 +31,9 @@ pub(super) fn trim(
     })?;
     let (start_offset, segments) = (trimmed.start.get(), wide(trimmed.segments));
     if !request.dry_run {
-        let what = format!("start={start_offset} segments={segments} bytes={}", trimmed.bytes);
-        backend.changed(caller, "log_trimmed", name, &what);
+        let what = [("start", start_offset), ("segments", segments), ("bytes", trimmed.bytes)];
+        let what = what.into_iter().map(|(key, value)| (key, value.to_string())).collect();
+        backend.changed(caller, "log_trimmed", name, what);
     }
     Ok(TrimResponse {
         start_offset,

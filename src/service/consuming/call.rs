@@ -15,12 +15,13 @@ use grpcio::UnarySink;
 
 use super::ask::{Ask, Dialect};
 use super::reading::{Found, Reading};
+use crate::service::answer::answer;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::guard::Consume;
 use crate::service::limits::CallSlot;
+use crate::service::measured::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{BadRequest, OutOfRange, OverLimit, Refusal};
@@ -125,7 +126,10 @@ impl<D: Dialect> Call<D> {
     fn park(self: Box<Self>) {
         detach(async move {
             let mut call = self;
-            match call.wait().await {
+            let began = Instant::now();
+            let waited = call.wait().await;
+            call.measured.waited(began.elapsed());
+            match waited {
                 Ok(true) => call.submit(),
                 Ok(false) => call.answer_nothing(),
                 Err(refusal) => call.answer(Err(refusal)),
@@ -166,22 +170,4 @@ impl<D: Dialect> Read for Call<D> {
     fn refuse(self: Box<Self>, over: OverLimit) {
         self.answer(Err(over.into()));
     }
-}
-
-fn answer(
-    backend: &Backend,
-    (measured, sink): (Measured, UnarySink<Reply>),
-    outcome: Result<Reply, Refusal>,
-) {
-    let sent = match outcome {
-        Ok(reply) => {
-            measured.done();
-            sink.success(reply)
-        }
-        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
-    };
-    detach(async move {
-        // A client that is gone has no use for the answer.
-        let _sent = sent.await;
-    });
 }

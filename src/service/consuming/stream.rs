@@ -22,11 +22,11 @@ use super::reading::{Found, Reading};
 use crate::log::Chunk;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::ending::{Ending, farewell};
 use crate::service::guard::Consume;
 use crate::service::limits::StreamSlot;
+use crate::service::measured::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::outbox::Outbox;
 use crate::service::refusal::{Limited, OverLimit, Refusal};
@@ -97,7 +97,7 @@ fn refuse(
     sink: ServerStreamingSink<Reply>,
     refusal: &Refusal,
 ) {
-    let sent = sink.fail(measured.failed(backend.status(refusal)));
+    let sent = sink.fail(backend.refuse(measured, refusal));
     detach(async move {
         // A client that is gone has no use for the reason.
         let _sent = sent.await;
@@ -109,6 +109,9 @@ impl Consuming {
     fn serve<D: Dialect>(self) {
         let Self { backend, measured, mut sink, mut terms } = self;
         sink.enhance_batch(true);
+        if let Some(headers) = measured.headers() {
+            sink.set_headers(headers);
+        }
         let outbox = Outbox::open(sink, ServerStreamingSink::fail);
         let Err(ending) = block_on(terms.send_all::<D>(&backend, &measured, &outbox));
         farewell(&backend, measured, outbox, ending);

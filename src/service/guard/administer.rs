@@ -9,6 +9,7 @@ use crate::log::{
     AckError, CreateError, Description, Log, LogId, LogName, LogOverrides, LogSettings, Logs,
     Offset, ReadError, Summary, TrimError, Trimmed, UpdateError,
 };
+use crate::own::AUDIT_LOG;
 use crate::service::caller::Caller;
 use crate::service::methods::Need;
 use crate::service::refusal::{BadRequest, Denied, Limited, OverLimit, Refusal};
@@ -48,6 +49,19 @@ impl Guard {
             // Another made it at the same time.
             Err(Refusal::LogExists { .. }) => Ok((self.permit(caller, name)?, false)),
             Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// As `permit`, for a log that is not the server's own.
+    pub(crate) fn permit_to_change(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Permit<Administer>, Refusal> {
+        let permit = self.permit(caller, name)?;
+        match name == AUDIT_LOG {
+            true => Err(Refusal::OwnLog { name: name.to_owned() }),
+            false => Ok(permit),
         }
     }
 

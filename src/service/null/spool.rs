@@ -108,7 +108,7 @@ impl Shared {
                         let _told = synced.send(());
                     }
                 }
-                Err(error) => log::error!("event=spool_failed error={error:?}"),
+                Err(error) => log::error!(error:err; "spool_failed"),
             }
         }
     }

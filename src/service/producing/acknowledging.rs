@@ -14,23 +14,23 @@ use futures_channel::oneshot;
 use super::order::Dialect;
 use super::window::{Next, Window};
 use crate::fail_points::fail_point;
-use crate::service::calls::MethodCalls;
 use crate::service::detach::detach;
 use crate::service::ending::Ending;
+use crate::service::measured::Part;
 use crate::service::outbox::Outbox;
 use crate::service::refusal::Refusal;
 
-/// Answers what comes into `window` by way of `outbox`, and counts that in `calls`. Resolves with
-/// the outbox and with how the stream ends, once nothing is left to be answered.
+/// Answers what comes into `window` by way of `outbox`, and counts that in `messages`. Resolves
+/// with the outbox and with how the stream ends, once nothing is left to be answered.
 pub(super) fn start<D: Dialect>(
     window: &Arc<Window>,
     outbox: Outbox,
-    calls: Arc<MethodCalls>,
+    messages: Part,
 ) -> oneshot::Receiver<(Outbox, Ending)> {
     let window = Arc::clone(window);
     let (done, ended) = oneshot::channel();
     detach(async move {
-        let Err(ending) = answer_all::<D>(&window, &outbox, &calls).await;
+        let Err(ending) = answer_all::<D>(&window, &outbox, &messages).await;
         // The stream's thread waits for it.
         let _told = done.send((outbox, ending));
     });
@@ -40,7 +40,7 @@ pub(super) fn start<D: Dialect>(
 async fn answer_all<D: Dialect>(
     window: &Window,
     outbox: &Outbox,
-    calls: &MethodCalls,
+    messages: &Part,
 ) -> Result<Infallible, Ending> {
     loop {
         let next = poll_fn(|cx| {
@@ -60,7 +60,7 @@ async fn answer_all<D: Dialect>(
             Next::Acknowledged(appended, began) => {
                 fail_point!("acknowledging::answer");
                 outbox.push(D::reply(&appended));
-                calls.took(began.elapsed());
+                messages.took(began.elapsed());
             }
             Next::Lost(error) => return Err(Refusal::from(error).into()),
             Next::Ended(ending) => return Err(ending),

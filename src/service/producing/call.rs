@@ -11,12 +11,13 @@ use grpcio::UnarySink;
 
 use super::order::{Appended, Dialect, Order, end_met, named};
 use crate::log::{AppendError, Pending};
+use crate::service::answer::send;
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::guard::{Permit, Produce};
 use crate::service::limits::CallSlot;
+use crate::service::measured::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{OverLimit, Refusal};
@@ -118,15 +119,9 @@ fn answer<D: Dialect>(
             }
             Err(refusal) => Err(refusal),
         };
-        let sent = match outcome {
-            Ok(appended) => {
-                measured.done();
-                sink.success(D::reply(&appended))
-            }
-            Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
-        };
+        let outcome = outcome.map(|appended| D::reply(&appended));
         // A client that is gone has no use for the answer; the records are there all the same.
-        let _sent = sent.await;
+        let _sent = send(&backend, (measured, sink), outcome).await;
     });
 }
 

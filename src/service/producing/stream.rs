@@ -24,12 +24,12 @@ use super::window::Window;
 use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
-use crate::service::calls::Measured;
 use crate::service::detach::detach;
 use crate::service::ending::{Ending, farewell};
 use crate::service::guard::{Permit, Produce};
 use crate::service::inbox::Inbox;
 use crate::service::limits::StreamSlot;
+use crate::service::measured::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::outbox::Outbox;
 use crate::service::refusal::{BadRequest, Limited, OverLimit, Refusal, brief};
@@ -119,7 +119,7 @@ fn refuse(
     (requests, sink): (RequestStream<Request>, DuplexSink<Reply>),
     refusal: &Refusal,
 ) {
-    let sent = sink.fail(measured.failed(backend.status(refusal)));
+    let sent = sink.fail(backend.refuse(measured, refusal));
     detach(async move {
         // A client that is gone has no use for the reason.
         let _sent = sent.await;
@@ -133,6 +133,9 @@ impl Producing {
     fn serve<D: Dialect>(self) {
         let Self { backend, measured, requests, mut sink, terms } = self;
         sink.enhance_batch(true);
+        if let Some(headers) = measured.headers() {
+            sink.set_headers(headers);
+        }
         // Dropped any earlier than the status is out, the requests would cancel the call.
         let inbox = Inbox::open(requests, Request::held_bytes);
         let outbox = Outbox::open(sink, DuplexSink::fail);

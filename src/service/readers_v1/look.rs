@@ -8,7 +8,7 @@ use super::messages::{self, Target};
 use super::{Call, begin};
 use crate::log::{ReaderError, ReaderName};
 use crate::service::backend::Backend;
-use crate::service::calls::Measured;
+use crate::service::measured::Measured;
 use crate::service::message::{Reply, Request};
 use crate::service::reads::Read;
 use crate::service::refusal::{BadRequest, OverLimit, Refusal};

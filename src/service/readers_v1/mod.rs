@@ -13,12 +13,12 @@ use grpcio::{Method, MethodType, Service, ServiceBuilder, UnarySink};
 
 use self::messages::Target;
 use self::orders::Orders;
+use super::answer::answer;
 use super::backend::Backend;
 use super::caller::Caller;
-use super::calls::Measured;
-use super::detach::detach;
 use super::guard::{Consume, Permit, ReaderScope};
 use super::limits::CallSlot;
+use super::measured::Measured;
 use super::message::{Reply, Request, method};
 use super::methods;
 use super::refusal::{BadRequest, Refusal};
@@ -107,22 +107,4 @@ fn admit<T>(
     }
     let scope = backend.guard.reader_scope(&caller, &permit);
     Ok((permit, scope, slot, wanted))
-}
-
-fn answer(
-    backend: &Backend,
-    (measured, sink): (Measured, UnarySink<Reply>),
-    outcome: Result<Reply, Refusal>,
-) {
-    let sent = match outcome {
-        Ok(reply) => {
-            measured.done();
-            sink.success(reply)
-        }
-        Err(refusal) => sink.fail(measured.failed(backend.status(&refusal))),
-    };
-    detach(async move {
-        // A client that is gone has no use for the answer; what it asked for is done all the same.
-        let _sent = sent.await;
-    });
 }

@@ -23,10 +23,10 @@ use grpcio::{
 use self::catalog::Catalog;
 use super::backend::Backend;
 use super::caller::Caller;
-use super::calls::Measured;
 use super::detach::detach;
 use super::ending::{Ending, FAREWELL};
 use super::limits::StreamSlot;
+use super::measured::Measured;
 use super::message::{Reply, Request, method};
 use super::methods;
 use super::refusal::Refusal;
@@ -77,7 +77,7 @@ fn handle(
             detach(Asking { backend, measured, catalog, requests, sink, session, _slot }.run());
         }
         Err(refusal) => {
-            let sent = sink.fail(measured.failed(backend.status(&refusal)));
+            let sent = sink.fail(backend.refuse(measured, &refusal));
             detach(async move {
                 // A client that is gone has no use for the reason.
                 let _sent = sent.await;
@@ -99,7 +99,7 @@ impl Asking {
                 let _sent = self.sink.close().await;
             }
             Ending::Refused(refusal) => {
-                let status = self.measured.failed(self.backend.status(&refusal));
+                let status = self.backend.refuse(self.measured, &refusal);
                 let _sent = self.sink.fail(status).await;
             }
         }

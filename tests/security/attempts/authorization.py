@@ -156,13 +156,15 @@ def _lengths_aside(look):
 
 
 def logs_in(reply):
-    return {log.log for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs}
+    logs = {log.log for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs}
+    return logs - {calls.AUDIT_LOG}
 
 
 def ends_of(channel):
     reply = calls.ask(channel, calls.LIST_LOGS, b"")
     return {log.log: log.end_offset
-            for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs}
+            for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs
+            if log.log != calls.AUDIT_LOG}
 
 
 def raw(text, kind=x509.name._ASN1Type.UTF8String):

@@ -23,7 +23,7 @@ PRODUCE = "/log.v1.Log/Produce"
 RECORD = ProduceRequest(record=Record(value=b"from a bad handshake")).SerializeToString()
 GOOD = ProduceRequest(record=Record(value=b"good")).SerializeToString()
 # What a handler or the checker before it would write.
-OF_A_CALL = re.compile(r"event=denied|from=varve::access|event=log_")
+OF_A_CALL = re.compile(r"event=denied|event=call_refused|event=log_")
 WORDS_OF_CORE = re.compile(
     r'text="(?:Handshake failed with fatal error \w+: )?(?:error:\w+:)?(.*?)\.?"')
 # The server closes what has not finished its handshake after 5 s.

@@ -111,11 +111,13 @@ def logs(channel):
 
 
 def listing(folder):
-    """Every file and folder but the server's own log, with its length unless it grows."""
+    """Every file and folder, but for what the server keeps for itself as time goes on."""
     found = []
     for where, folders, files in os.walk(folder):
+        if os.path.basename(where) == calls.AUDIT_LOG:
+            continue
         found += [os.path.join(where, name) for name in folders + files
-                  if not name.endswith(".log")]
+                  if not name.endswith(".log") and name != "clock"]
     return sorted(found)
 
 

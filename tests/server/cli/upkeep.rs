@@ -66,7 +66,7 @@ fn a_check_says_what_is_wrong_where_and_ends_with_its_code() {
     let fault = report["faults"].as_array().unwrap().iter();
     let fault = fault.clone().find(|fault| fault["meaning"] == "damage").unwrap();
     assert_eq!((&fault["log"], &fault["from_offset"]), (&"orders".into(), &1.into()));
-    assert_eq!(report["logs"].as_array().unwrap().len(), 2);
+    assert_eq!(report["logs"].as_array().unwrap().len(), 3, "with the server's own");
 
     let outcome = on_data(&site, &["verify", "default"]);
     assert_eq!(outcome.code, 0, "the other log is whole");
