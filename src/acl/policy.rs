@@ -104,6 +104,13 @@ impl Policy {
         Decision { allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow), rule }
     }
 
+    /// How many subjects and roles may do `action` to something.
+    #[must_use]
+    pub fn permitted(&self, action: Action) -> usize {
+        let may = |rules: &&[Arc<Rule>]| rules.iter().any(|rule| rule.allows(action));
+        self.rules_of.values().map(|rules| &**rules).filter(may).count()
+    }
+
     /// Whether `subject` may do `action` to `object`: `decide` without the reason.
     #[must_use]
     pub fn permits(&self, subject: &str, action: Action, object: &str) -> bool {

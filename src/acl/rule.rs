@@ -66,6 +66,11 @@ impl Rule {
         self.effect
     }
 
+    /// Whether it allows `action` to something.
+    pub(super) fn allows(&self, action: Action) -> bool {
+        self.effect == Effect::Allow && self.action.is_none_or(|own| own == action)
+    }
+
     pub(super) fn applies(&self, action: Action, object: &str) -> bool {
         self.action.is_none_or(|own| own == action) && self.pattern.matches(object)
     }

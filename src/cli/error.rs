@@ -85,6 +85,8 @@ pub(super) enum CliError {
     LogName { name: String, source: NameError },
     #[error("no setting was named")]
     NothingToChange,
+    #[error("this host has no user {}", Escaped(name))]
+    NoUser { name: String },
 }
 
 /// Where the records stand in the input that were refused.

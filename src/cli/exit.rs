@@ -11,13 +11,13 @@ use crate::server::StartError;
 /// Refused, denied, or something that is none of the others.
 pub(super) const FAILED: u8 = 1;
 /// The command line, the configuration, certificates or the access control list are wrong.
-const USAGE: u8 = 2;
+pub(super) const USAGE: u8 = 2;
 /// Damaged or newer data was refused.
 pub(super) const DAMAGED: u8 = 65;
 /// Reading, writing or accepting connections failed.
 pub(super) const IO: u8 = 74;
 /// The data directory or the port belongs to another process.
-const TAKEN: u8 = 75;
+pub(super) const TAKEN: u8 = 75;
 
 /// The table below the help text.
 pub(super) const TABLE: &str = "\
@@ -52,7 +52,7 @@ impl CliError {
             Self::Bench(error) if error.is_usage() => USAGE,
             Self::Bench(error) if error.is_io() => IO,
             Self::Random(_) | Self::Bench(_) => FAILED,
-            Self::LogName { .. } => USAGE,
+            Self::LogName { .. } | Self::NoUser { .. } => USAGE,
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),

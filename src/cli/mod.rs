@@ -10,6 +10,7 @@ mod client;
 mod completions;
 mod config;
 mod consume;
+mod doctor;
 mod dump;
 mod environment;
 mod error;
@@ -71,6 +72,7 @@ enum Command {
     Certs(certs::Certs),
     Acl(acl::Acl),
     Config(config::ConfigCommand),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),
         Command::Config(command) => command.run(is_json),
+        Command::Doctor(command) => command.run(is_json),
         Command::Completions(command) => command.run(),
     })
 }

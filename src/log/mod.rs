@@ -12,7 +12,7 @@
 //! | 2 | lock, copies, store, scan, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention, counters |
-//! | 4 | recovery, verify |
+//! | 4 | recovery, verify, glance |
 //! | 5 | engine, scrub, writer, prepared, commit log, flusher, housekeeper, logs, floors |
 
 mod active;
@@ -37,6 +37,7 @@ pub mod floors;
 mod flusher;
 mod footer;
 mod frame;
+mod glance;
 mod group;
 mod housekeeper;
 mod index;
@@ -78,11 +79,12 @@ pub use chunk::{Chunk, StoredBatch};
 pub use clock::{HostTime, SimTime, TimeSource};
 pub use commit_log::{Append, Description, Log, Observation, SegmentSummary, Summary, Trimmed};
 pub use counters::Work;
-pub use disk::{Disk, File, Lock, Map, Op, OsDisk, SimDisk, Tear};
+pub use disk::{Disk, File, Lock, Map, Op, OsDisk, Owner, SimDisk, Tear};
 pub use error::{
     AckError, AppendError, CreateError, DeleteError, FatalError, IoError, OpenError, ReadError,
     ReaderError, SequenceError, Stopped, TrimError, UpdateError,
 };
+pub use glance::{Glance, glance};
 pub use group::{Pending, Woken};
 pub use latency::Percentiles;
 pub use logs::{CloseError, DEFAULT_LOG, Logs};
@@ -95,8 +97,8 @@ pub use readers::{Reader, ReaderAction, ReaderOrder};
 pub use recovery::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
 pub use scrub::Scrubbed;
 pub use settings::{
-    BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, Options, SEGMENT_BYTES_LIMIT,
-    SEGMENT_BYTES_MIN, SettingError,
+    BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, MAPS_MAX, Options,
+    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SettingError,
 };
 pub use store_header::FORMAT_VERSION;
 pub use verify::{Fault, Meaning, Verified, VerifiedLog, VerifyProgress, verify};

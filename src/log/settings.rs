@@ -22,8 +22,9 @@ pub const BATCH_BYTES_LIMIT: u32 = 64 << 20;
 /// The least age at which segments can be set to roll, in milliseconds.
 const SEGMENT_AGE_MIN_MS: u64 = 1000;
 
-/// An open segment has its index mapped, and Linux gives a process 65,530 maps.
-const MAPS_MAX: usize = 16_384;
+/// The most segments that may be open: each has its index mapped, and Linux gives a process 65,530
+/// maps.
+pub const MAPS_MAX: usize = 16_384;
 
 /// A log's settings as they are in force.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,17 @@ impl Credentials {
     ///
     /// Any of [`TlsError`]'s, for the first fault that was found.
     pub fn load(certificate: &Path, key: &Path, authorities: &Path) -> Result<Self, TlsError> {
-        Files { certificate, key, authorities }.load(&Reader::this_process(), Moment::now())
+        Self::load_as(&Reader::this_process(), certificate, key, authorities)
+    }
+
+    /// As `load`, with the key's file judged as `reader` will meet it.
+    pub(crate) fn load_as(
+        reader: &Reader,
+        certificate: &Path,
+        key: &Path,
+        authorities: &Path,
+    ) -> Result<Self, TlsError> {
+        Files { certificate, key, authorities }.load(reader, Moment::now())
     }
 
     /// The server's certificate and those that lead to its root.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod consume;
+mod doctor;
 mod logs;
 mod memory;
 mod produce;

@@ -38,6 +38,14 @@ fn answer(policy: &Policy, subject: &str, action: Action, object: &str) -> Strin
 }
 
 #[test]
+fn those_who_may_do_something_are_counted() {
+    let counted = |text: &str| policy(text).permitted(Action::Admin);
+    assert_eq!(counted(SAMPLE), 1);
+    assert_eq!(counted(""), 0);
+    assert_eq!(counted("p, ops, *, admin\ng, alice, ops\np, bob, *, admin, deny\n"), 2);
+}
+
+#[test]
 fn a_policy_without_rules_denies_everything() {
     for text in ["", "\n\n", "# p, alice, orders, produce\n", "g, alice, writers\n"] {
         for action in Action::ALL {

@@ -128,10 +128,8 @@ impl DiskBench {
             && began.elapsed() < self.duration
             && interrupt.fired().is_none()
         {
-            let at = Instant::now();
-            file.write_all_at(&block, written)?;
-            file.sync_data()?;
-            measured.saturating_record(u64::try_from(at.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            let took = synced_write(&file, &block, written)?;
+            measured.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             written += self.block_bytes;
             progress.set(written, || format!("{space:?}"));
         }
@@ -174,6 +172,18 @@ impl DiskBench {
         }
         output::line(table::pairs(rows))
     }
+}
+
+/// Writes a block and syncs it, and tells how long that took.
+pub(in crate::cli) fn synced_write(
+    file: &File,
+    block: &[u8],
+    position: u64,
+) -> io::Result<Duration> {
+    let began = Instant::now();
+    file.write_all_at(block, position)?;
+    file.sync_data()?;
+    Ok(began.elapsed())
 }
 
 impl Pass {

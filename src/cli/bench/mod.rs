@@ -34,6 +34,7 @@ use self::run::{Measured, Run};
 use super::error::CliError;
 use super::output;
 
+pub(super) use self::disk::synced_write;
 pub(super) use self::error::BenchError;
 
 const NOTES: &str = "\

@@ -11,7 +11,7 @@ use crate::service::{Limits, Rules};
 use crate::tls::{Credentials, Moment, Revocations};
 
 /// A certificate that ends within so many days is warned of.
-const DAYS_LEFT_MIN: i64 = 30;
+pub(crate) const DAYS_LEFT_MIN: i64 = 30;
 
 /// One reading of the files.
 #[derive(Clone)]

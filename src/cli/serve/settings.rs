@@ -45,6 +45,14 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the configuration, which may be another one each time.
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        // systemd joins several folders with colons; the first is the one of the unit we ship.
+        let service = env::var("STATE_DIRECTORY").ok().filter(|folders| !folders.is_empty());
+        let service_dir = service.as_deref().and_then(|folders| folders.split(':').next());
+        self.load_with(service_dir.map(Path::new))
+    }
+
+    /// As `load`, with the folder that systemd makes for the service, the default for data.
+    pub(crate) fn load_with(&self, service_dir: Option<&Path>) -> Result<Config, ConfigError> {
         let overrides = Overrides {
             listen: self.listen.clone(),
             metrics: self.metrics.clone(),
@@ -55,9 +63,6 @@ impl Settings {
             acl: self.acl.clone(),
             plaintext: self.plaintext,
         };
-        // systemd joins several folders with colons; the first is the one of the unit we ship.
-        let service = env::var("STATE_DIRECTORY").ok().filter(|folders| !folders.is_empty());
-        let service_dir = service.as_deref().and_then(|folders| folders.split(':').next());
-        Config::load(self.config.as_deref(), &overrides, service_dir.map(Path::new))
+        Config::load(self.config.as_deref(), &overrides, service_dir)
     }
 }

@@ -14,6 +14,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 
+pub use locks::Owner;
+pub(crate) use locks::owner;
 pub use os::OsDisk;
 pub(crate) use read_only::ReadOnly;
 pub use sim::{Op, SimDisk, Tear};

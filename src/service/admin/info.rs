@@ -46,7 +46,7 @@ pub(super) fn get(
 
 /// Whether OpenSSL has its FIPS provider and takes algorithms from it alone: what that does not
 /// have is then not to be had.
-fn is_fips() -> bool {
+pub(crate) fn is_fips() -> bool {
     Md::fetch(None, "SHA2-256", Some("fips=yes")).is_ok() && Md::fetch(None, "MD5", None).is_err()
 }
 

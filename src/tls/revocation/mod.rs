@@ -117,6 +117,12 @@ impl Revocations {
         warnings
     }
 
+    /// When the first of the CAs' lists is to be replaced; `None` without lists.
+    #[must_use]
+    pub fn next_update(&self) -> Option<Moment> {
+        self.lists.values().map(|list| list.next_update).min()
+    }
+
     /// How many certificates are revoked, by lists and by ours.
     #[must_use]
     pub fn len(&self) -> usize {
