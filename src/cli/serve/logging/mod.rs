@@ -12,11 +12,13 @@ use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use env_logger::{Builder, Env, Logger};
+use log::kv::Source;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use self::event::Event;
 use self::journal::Journal;
 use crate::config::LogForm;
+use crate::line_limit::LineLimit;
 use crate::server::handshakes;
 use crate::tls::Moment;
 
@@ -28,6 +30,7 @@ const CORE: &str = "grpc";
 /// The log, which gives the C core's events the name of their module.
 struct Named {
     lines: Logger,
+    of_core: LineLimit,
     /// Where events go instead of lines, as long as they are taken.
     journal: Option<Journal>,
 }
@@ -60,7 +63,11 @@ impl Log for Named {
     fn log(&self, record: &Record<'_>) {
         if record.target().is_empty() {
             handshakes::note(&record.args().to_string());
-            self.write(&record.to_builder().target(CORE).build());
+            // Strangers can bring most of them about as often as they like.
+            if let Some(untold) = self.of_core.line() {
+                let untold: &dyn Source = &("untold", untold);
+                self.write(&record.to_builder().target(CORE).key_values(&untold).build());
+            }
         } else {
             self.write(record);
         }
@@ -86,7 +93,7 @@ pub(super) fn start(form: LogForm) {
     log::set_max_level(lines.filter());
     let journal = has_fields.then(Journal::connect).and_then(Result::ok);
     // There is no other log in this process; if there were, it would go on.
-    let _ = log::set_boxed_logger(Box::new(Named { lines, journal }));
+    let _ = log::set_boxed_logger(Box::new(Named { lines, of_core: LineLimit::default(), journal }));
     grpcio::redirect_log();
 }
 
