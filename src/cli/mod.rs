@@ -21,6 +21,7 @@ mod human;
 mod info;
 mod interrupt;
 mod log;
+mod man;
 mod output;
 mod produce;
 mod progress;
@@ -72,6 +73,7 @@ enum Command {
     Acl(acl::Acl),
     Config(config::ConfigCommand),
     Completions(completions::Completions),
+    Man(man::ManCommand),
 }
 
 /// Runs the command that the process was started with. To be called first of all in `main`.
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Acl(command) => command.run(is_json),
         Command::Config(command) => command.run(is_json),
         Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     })
 }
 
