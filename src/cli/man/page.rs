@@ -11,7 +11,7 @@ use super::{Page, facts};
 pub(super) fn page(command: &clap::Command, above: Option<&str>, date: &str) -> Page {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let section = facts::section(&name);
-    let man = Man::new(command.clone())
+    let man = Man::new(command.clone().subcommand_value_name("COMMAND"))
         .title(name.to_uppercase())
         .section(section)
         .date(date)
@@ -45,7 +45,7 @@ pub(super) fn page(command: &clap::Command, above: Option<&str>, date: &str) -> 
     see_also(&mut tail, &name, above);
     add(&tail, &mut out);
     let text = String::from_utf8(out).expect("its parts are text");
-    Page { name, section, text: one_preamble(&text) }
+    Page { name, section, text: joined(&text) }
 }
 
 /// What the foot of each page says.
@@ -60,10 +60,12 @@ fn add(roff: &Roff, out: &mut Vec<u8>) {
     out.extend_from_slice(roff.render().as_bytes());
 }
 
-/// Each part that was rendered by itself began with the same definitions.
-fn one_preamble(text: &str) -> String {
+/// Each part that was rendered by itself began with the same definitions; and two breaks around an
+/// empty line are one space, which typesetters warn of.
+fn joined(text: &str) -> String {
     let preamble = Roff::new().render();
-    format!("{preamble}{}", text.replace(&preamble, ""))
+    let text = text.replace(&preamble, "").replace(".br\n\n.br\n", ".sp\n");
+    format!("{preamble}{text}")
 }
 
 fn description(roff: &mut Roff, command: &clap::Command, prose: &[Piece<'_>]) {
