@@ -13,9 +13,10 @@ const SAMPLE: &str = include_str!("../../../scripts/varve.toml");
 const NAME: &str = "varve.toml";
 
 const DESCRIPTION: &str = "\
-`varve serve` reads the file that `--config` or `VARVE_CONFIG` names, else /etc/varve/varve.toml if \
-that exists. It is TOML. Each key is shown with its default; paths are examples, and those that \
-begin a line of the sample without a `#` have to be set, unless all is plaintext.";
+`varve serve` reads the file that `--config` or `VARVE_CONFIG` names, else
+/etc/varve/varve.toml if that exists. It is TOML. Each key is shown with its default;
+paths are examples. Unless `insecure.plaintext` is set there have to be `acl.file` and
+the first three of `[tls]`.";
 
 /// The page.
 pub(super) fn page(date: &str) -> Page {

@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn blocks_are_told_from_paragraphs_and_titles_from_sentences() {
-        let text = "Examples, with a file:\n  a\n    b\n\nTold so:\nnot a block\n\nWhat is meant by \
-                    this:\n  c";
+        let text = "Examples, with a file:\n  a\n    b\n\nTold so:\nnot a block\n\n\
+                    What is meant by this:\n  c";
         let pieces = pieces(text);
         assert_eq!(pieces.len(), 3);
         assert_eq!(pieces[0].section(), Some(("Examples", Some("with a file"))));
