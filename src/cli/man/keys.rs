@@ -15,8 +15,8 @@ const NAME: &str = "varve.toml";
 const DESCRIPTION: &str = "\
 `varve serve` reads the file that `--config` or `VARVE_CONFIG` names, else
 /etc/varve/varve.toml if that exists. It is TOML. Each key is shown with its default;
-paths are examples. Unless `insecure.plaintext` is set there have to be `acl.file` and
-the first three of `[tls]`.";
+paths are examples. `acl.file` has to be set, and the first three of `[tls]` unless
+`insecure.plaintext` is.";
 
 /// The page.
 pub(super) fn page(date: &str) -> Page {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_page_has_each_key_of_the_sample_in_its_section() {
-        let text = page("").text;
+        let text = page("2026-01-02").text;
         let keys = SAMPLE.lines().filter_map(|line| line.trim_start_matches('#').split_once(" = "));
         let mut count = 0;
         for (key, _) in keys {

@@ -90,7 +90,7 @@ fn every_shell_gets_its_completions() {
 fn manual_pages_are_printed_or_written_below_a_folder() {
     let site = Site::new();
     let page = String::from_utf8(run(varve(["man", "log", "create"]), b"").done()).unwrap();
-    assert!(page.contains("\n.TH VARVE-LOG-CREATE 1 \"\" \"varve "), "{page}");
+    assert!(page.contains("\n.TH VARVE-LOG-CREATE 1 \" \" \"varve "), "{page}");
     assert!(page.contains(".SH \"EXIT STATUS\"") && page.contains("retention"), "{page}");
 
     let mut command = varve(["man", "--out", &site.path("man")]);
