@@ -31,3 +31,12 @@ need_cargo() {
     command -v cargo >/dev/null || fail \
         'Rust is missing. Install it as https://rustup.rs says, open a new terminal, and try again.'
 }
+
+# cargo_tool CRATE VERSION: a program of that crate, compiled once into the target folder.
+cargo_tool() {
+    local crate=$1 version=$2 tools=$target/tools
+    PATH=$tools/bin:$PATH
+    [[ $("$tools/bin/$crate" "${crate#cargo-}" --version 2>/dev/null) != *"$version" ]] || return 0
+    CARGO_TARGET_DIR=$tools/build cargo install --quiet --locked --root "$tools" \
+        --version "$version" "$crate"
+}

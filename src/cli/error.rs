@@ -73,6 +73,12 @@ pub(super) enum CliError {
     OpenInput { path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error("there is no manual page about {}", Escaped(about))]
+    NoPage { about: String },
+    #[error("cannot write the manual page {}", path.display())]
+    WritePage { path: PathBuf, source: io::Error },
+    #[error("SOURCE_DATE_EPOCH is {}: it has to be seconds since 1970", Escaped(found))]
+    Epoch { found: String },
     #[error("cannot get random bytes")]
     Random(#[source] ErrorStack),
     #[error("cannot ask on the terminal")]

@@ -47,12 +47,14 @@ impl CliError {
             | Self::OpenInput { .. }
             | Self::Ask(_)
             | Self::Output(_)
+            | Self::WritePage { .. }
             | Self::Dump { source: ArchivedError::Io(_), .. } => IO,
             Self::Dump { .. } | Self::Damaged { .. } => DAMAGED,
             Self::Bench(error) if error.is_usage() => USAGE,
             Self::Bench(error) if error.is_io() => IO,
             Self::Random(_) | Self::Bench(_) => FAILED,
             Self::LogName { .. } | Self::NoUser { .. } => USAGE,
+            Self::NoPage { .. } | Self::Epoch { .. } => USAGE,
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),

@@ -29,6 +29,10 @@ impl CliError {
             Self::Unconfirmed { .. } => {
                 (Some("--yes deletes it without being asked, as in a script".to_owned()), None)
             }
+            Self::NoPage { .. } => {
+                let hint = "`varve help` shows the commands; `varve.toml` has a page, too";
+                (Some(hint.to_owned()), None)
+            }
             Self::NothingToChange => {
                 (Some("`varve help log update` shows the settings".to_owned()), None)
             }

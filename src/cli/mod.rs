@@ -22,6 +22,7 @@ mod human;
 mod info;
 mod interrupt;
 mod log;
+mod man;
 mod output;
 mod produce;
 mod progress;
@@ -74,6 +75,7 @@ enum Command {
     Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    Man(man::ManCommand),
 }
 
 /// Runs the command that the process was started with. To be called first of all in `main`.
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(is_json),
         Command::Doctor(command) => command.run(is_json),
         Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     })
 }
 

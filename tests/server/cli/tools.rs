@@ -87,6 +87,35 @@ fn every_shell_gets_its_completions() {
 }
 
 #[test]
+fn manual_pages_are_printed_or_written_below_a_folder() {
+    let site = Site::new();
+    let page = String::from_utf8(run(varve(["man", "log", "create"]), b"").done()).unwrap();
+    assert!(page.contains("\n.TH VARVE-LOG-CREATE 1 \" \" \"varve "), "{page}");
+    assert!(page.contains(".SH \"EXIT STATUS\"") && page.contains("retention"), "{page}");
+
+    let mut command = varve(["man", "--out", &site.path("man")]);
+    command.env("SOURCE_DATE_EPOCH", "1764000000");
+    let written = String::from_utf8(run(command, b"").done()).unwrap();
+    assert!(written.lines().count() > 30, "{written}");
+    for (page, title) in [
+        ("man1/varve.1", "VARVE 1"),
+        ("man5/varve.toml.5", "VARVE.TOML 5"),
+        ("man8/varve-serve.8", "VARVE-SERVE 8"),
+    ] {
+        let text = std::fs::read_to_string(site.path(&format!("man/{page}"))).unwrap();
+        assert!(text.contains(&format!("\n.TH {title} 2025-11-24 ")), "{text}");
+    }
+
+    run(varve(["man", "log", "make"]), b"").refused(2, &["no manual page about log make"]);
+    let mut command = varve(["man"]);
+    command.env("SOURCE_DATE_EPOCH", "today");
+    run(command, b"").refused(2, &["SOURCE_DATE_EPOCH is today", "seconds since 1970"]);
+    site.write("file", "");
+    let inside = ["man", "--out", &site.path("file")];
+    run(varve(inside), b"").refused(74, &["cannot write the manual page", "file"]);
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let help = |args: &[&str]| String::from_utf8(run(varve(args), b"").done()).unwrap();
     let text = help(&["--help"]);

@@ -93,7 +93,8 @@ pub(super) fn start(form: LogForm) {
     log::set_max_level(lines.filter());
     let journal = has_fields.then(Journal::connect).and_then(Result::ok);
     // There is no other log in this process; if there were, it would go on.
-    let _ = log::set_boxed_logger(Box::new(Named { lines, of_core: LineLimit::default(), journal }));
+    let _ =
+        log::set_boxed_logger(Box::new(Named { lines, of_core: LineLimit::default(), journal }));
     grpcio::redirect_log();
 }
 
