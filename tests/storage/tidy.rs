@@ -129,7 +129,7 @@ const FLOORS: [&[&str]; 6] = [
         "pace", "parallel", "busy", "progress",
     ],
     &["disk", "seed", "frame", "store_header", "footer"],
-    &["lock", "copies", "store", "scan", "index", "watermark", "group"],
+    &["lock", "copies", "store", "scan", "prefix", "index", "watermark", "group"],
     &[
         "chunk",
         "files",
@@ -151,6 +151,7 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &["recovery", "verify"],
     &[
+        "restore",
         "engine",
         "scrub",
         "writer",
