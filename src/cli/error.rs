@@ -16,7 +16,7 @@ use super::produce::{InputError, Unfinished};
 use crate::acl::AclError;
 use crate::certs::CertsError;
 use crate::config::ConfigError;
-use crate::log::{ArchivedError, CloseError, NameError, OpenError};
+use crate::log::{ArchivedError, BackUpError, CloseError, NameError, OpenError, RestoreError};
 use crate::server::StartError;
 use crate::tls::TlsError;
 
@@ -87,6 +87,13 @@ pub(super) enum CliError {
     Unconfirmed { log: String },
     #[error("{} was typed, and the log is {}; nothing was deleted", typed, Escaped(log))]
     OtherName { typed: String, log: String },
+    #[error("cannot back up {}", folder.display())]
+    BackUp { folder: PathBuf, source: BackUpError },
+    #[error("cannot restore {}", backup.display())]
+    Restore { backup: PathBuf, source: RestoreError },
+    /// What is wrong was told before, place by place.
+    #[error("{} is not as it should be: faults: {faults}; {outcome}", path.display())]
+    Unsound { path: PathBuf, faults: usize, outcome: &'static str, code: u8 },
     #[error("{} is no name of a log", Escaped(name))]
     LogName { name: String, source: NameError },
     #[error("no setting was named")]

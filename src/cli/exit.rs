@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::interrupt::Signal;
 use super::produce::InputError;
 use crate::certs::CertsError;
-use crate::log::{ArchivedError, OpenError};
+use crate::log::{ArchivedError, BackUpError, OpenError, RestoreError};
 use crate::server::StartError;
 
 /// Refused, denied, or something that is none of the others.
@@ -55,6 +55,9 @@ impl CliError {
             Self::Random(_) | Self::Bench(_) => FAILED,
             Self::LogName { .. } | Self::NoUser { .. } => USAGE,
             Self::NoPage { .. } | Self::Epoch { .. } => USAGE,
+            Self::BackUp { source, .. } => back_up(source),
+            Self::Restore { source, .. } => restore(source),
+            Self::Unsound { code, .. } => *code,
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),
@@ -91,6 +94,27 @@ fn open(error: &OpenError) -> u8 {
             DAMAGED
         }
         OpenError::Io(_) => IO,
+    }
+}
+
+fn back_up(error: &BackUpError) -> u8 {
+    match error {
+        BackUpError::Open(error) => open(error),
+        BackUpError::NotFound { .. } | BackUpError::Exists { .. } => USAGE,
+        BackUpError::Busy => TAKEN,
+        BackUpError::Failed { .. }
+        | BackUpError::Closed
+        | BackUpError::Readers { .. }
+        | BackUpError::Io(_) => IO,
+    }
+}
+
+fn restore(error: &RestoreError) -> u8 {
+    match error {
+        RestoreError::Open(error) => open(error),
+        RestoreError::InUse { .. } => TAKEN,
+        RestoreError::NotEmpty { .. } | RestoreError::OutOfRange { .. } => USAGE,
+        RestoreError::Readers { .. } | RestoreError::Io(_) => IO,
     }
 }
 

@@ -8,14 +8,21 @@ use super::client::refusal::Refusal;
 use super::error::CliError;
 use super::escape::Escaped;
 use super::produce::Unfinished;
-use crate::log::OpenError;
+use crate::log::{BackUpError, OpenError, RestoreError};
 use crate::server::StartError;
 
 impl CliError {
     /// What to do next; nothing where the message says it.
     pub(super) fn hints(&self) -> Vec<String> {
         let (first, second) = match self {
-            Self::Open(error) => (open(error).map(str::to_owned), None),
+            Self::Open(error)
+            | Self::BackUp { source: BackUpError::Open(error), .. }
+            | Self::Restore { source: RestoreError::Open(error), .. } => {
+                (open(error).map(str::to_owned), None)
+            }
+            Self::Restore { source: RestoreError::NotEmpty { .. }, .. } => {
+                (Some("name a folder with --to that is empty or not there yet".to_owned()), None)
+            }
             Self::Start(StartError::PortTaken { .. }) => {
                 let hint = "stop the other program, or name another address with --listen";
                 (Some(hint.to_owned()), None)
@@ -161,6 +168,7 @@ fn constant(reason: &str) -> Option<&'static str> {
             "the same input gives the same batches with the same --batch-records and \
              --batch-bytes; for other records take another --producer-id, or a higher --epoch"
         }
+        "BACKUP_EXISTS" => "take another name, or none: then it is called by the time",
         "RECORD_TOO_LARGE" => "smaller records, or a higher limits.record_bytes_max on the server",
         "BATCH_TOO_LARGE" => "a smaller --batch-bytes, or a higher batch_bytes_max of the log",
         _ => return None,

@@ -4,6 +4,7 @@
 //! result; the error and its causes are printed once, at the end, by `output`.
 
 mod acl;
+mod backup;
 mod bench;
 mod certs;
 mod client;
@@ -28,6 +29,7 @@ mod produce;
 mod progress;
 mod reader;
 mod repair;
+mod restore;
 mod serve;
 mod table;
 mod varint;
@@ -69,6 +71,8 @@ enum Command {
     Dump(dump::Dump),
     Verify(verify::Verify),
     Repair(repair::Repair),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Bench(bench::BenchCommand),
     Certs(certs::Certs),
     Acl(acl::Acl),
@@ -93,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Dump(command) => command.run(is_json),
         Command::Verify(command) => command.run(is_json),
         Command::Repair(command) => command.run(is_json),
+        Command::Backup(command) => command.run(is_json),
+        Command::Restore(command) => command.run(is_json),
         Command::Bench(command) => command.run(is_json),
         Command::Certs(command) => command.run(is_json),
         Command::Acl(command) => command.run(is_json),

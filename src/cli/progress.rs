@@ -4,6 +4,8 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -66,6 +68,25 @@ impl Progress {
     pub(super) fn note(&self, text: impl fmt::Display) {
         self.bar.suspend(|| output::note(text));
     }
+}
+
+/// Has `work` done by another thread, and shows how many bytes of `total` it says that it copied.
+pub(super) fn while_copying<T: Send>(
+    total: Option<u64>,
+    work: impl FnOnce(&(dyn Fn(u64) + Sync)) -> T + Send,
+) -> T {
+    let copied = AtomicU64::new(0);
+    let tell = |bytes| _ = copied.fetch_add(bytes, Ordering::Relaxed);
+    let mut shown = Progress::new(total, Unit::Bytes, true);
+    thread::scope(|scope| {
+        let working = scope.spawn(|| work(&tell));
+        while !working.is_finished() {
+            let done = copied.load(Ordering::Relaxed);
+            shown.set(done, || "copied".to_owned());
+            thread::sleep(Duration::from_millis(if done == 0 { 1 } else { 20 }));
+        }
+        working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 impl Drop for Progress {

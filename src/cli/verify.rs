@@ -110,7 +110,12 @@ pub(super) fn check(folder: &Path, logs: &[LogName]) -> Result<Verified, OpenErr
 
 /// With which code a check ends.
 pub(super) fn code(verified: &Verified) -> u8 {
-    let has = |meaning| verified.faults.iter().any(|fault| fault.meaning == meaning);
+    code_of(&verified.faults.iter().map(|fault| fault.meaning).collect::<Vec<_>>())
+}
+
+/// With which code a check ends that found these.
+pub(super) fn code_of(meanings: &[Meaning]) -> u8 {
+    let has = |meaning| meanings.contains(&meaning);
     if has(Meaning::Damage) {
         exit::DAMAGED
     } else if has(Meaning::Unreadable) {

@@ -129,11 +129,11 @@ impl Piecewise<'_> {
     }
 }
 
-/// Whether `archive` would be emptied or taken for a log by a server on `data`.
+/// Whether `archive` would be emptied, or taken for a log or a backup, by a server on `data`.
 pub(crate) fn is_in_the_way(archive: &Path, data: &Path) -> bool {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let archive = absolute(archive);
-    [names::logs(data), names::trash(data)]
+    [names::logs(data), names::trash(data), names::backups(data)]
         .iter()
         .map(|path| absolute(path))
         .any(|own: PathBuf| archive.starts_with(own))

@@ -363,6 +363,49 @@ pub enum DeleteError {
     Io(#[from] IoError),
 }
 
+/// Why a backup was not made. The logs are as they were, but that some active segments are sealed.
+#[derive(Debug, Error)]
+pub enum BackUpError {
+    /// There is something of that name.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The folder that the backup was to be.
+        path: PathBuf,
+    },
+    /// Another backup is being made; later there can be one.
+    #[error("another backup is being made")]
+    Busy,
+    /// There is no such log.
+    #[error("there is no log {name}")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// A write or sync of the log failed.
+    #[error("a write or sync of log {name} failed")]
+    Failed {
+        /// The log's name.
+        name: String,
+    },
+    /// The set of logs is closed.
+    #[error("the server is stopping")]
+    Closed,
+    /// The data directory did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A log's readers could not be read or written.
+    #[error("the readers of log {name} could not be copied")]
+    Readers {
+        /// The log's name.
+        name: String,
+        /// Why not.
+        source: ReaderError,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
 /// Why nothing was done to a reader, or it cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReaderError {

@@ -2,14 +2,17 @@
 //!
 //! Lock order: `created`, `removing`, then what a log locks.
 
+mod backups;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
 
+pub use self::backups::back_up_at_rest;
 use super::commit_log::Log;
 use super::counters::Work;
 use super::disk::{Disk, Lock};
@@ -23,6 +26,7 @@ use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::scrub::Scrubbed;
 use super::settings::{LogOverrides, Options};
+use super::verify::VerifyProgress;
 use super::{age, archive, flusher, housekeeper, lock, parallel, recovery, scrub, trash};
 use crate::fail_points::fail_point;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +51,10 @@ pub struct Logs {
     created: Mutex<()>,
     /// Held by those who remove what is in the trash already, shared; the set is closed after them.
     removing: RwLock<()>,
+    /// Held while a backup is made.
+    backing_up: Mutex<()>,
+    /// Checks under way, which end before the set is closed.
+    checks: Mutex<Vec<Weak<VerifyProgress>>>,
     looks: Mutex<Looks>,
     running: Mutex<Option<Running>>,
 }
@@ -89,6 +97,7 @@ impl Logs {
     ) -> Result<Arc<Self>, OpenError> {
         make_directory(&*disk, data)?;
         let lock = lock::take(&*disk, data)?;
+        backups::refuse_unrestored(&*disk, data)?;
         for directory in [names::logs(data), names::trash(data)] {
             make_directory(&*disk, &directory)?;
         }
@@ -109,6 +118,7 @@ impl Logs {
         let engine = Arc::new(Engine::new(disk, data, options, names.len()));
         let logs = open_all(&engine, &above, &names)?;
         trash::empty(&*engine.disk, &engine.trash)?;
+        backups::remove_unfinished(&*engine.disk, data);
         let newest = logs.values().filter_map(|log| log.last_time()).max();
         engine.begin_age(age::read(&*engine.disk, data)?.or(newest));
         let set = Self {
@@ -117,6 +127,8 @@ impl Logs {
             logs: Arc::new(RwLock::new(logs)),
             created: Mutex::default(),
             removing: RwLock::default(),
+            backing_up: Mutex::default(),
+            checks: Mutex::default(),
             looks: Mutex::default(),
             running: Mutex::default(),
         };
@@ -300,10 +312,12 @@ impl Logs {
         self.engine.scrubbed.snapshot()
     }
 
-    /// Lets what takes long end soon, as before a stop: copies into the archive, retention, and the
-    /// removal of deleted logs. It is done after the next start. Appends go on until `close`.
+    /// Lets what takes long end soon, as before a stop: copies into the archive, retention, the
+    /// removal of deleted logs, which are done after the next start, and backups, which are not.
+    /// Appends go on until `close`.
     pub fn begin_close(&self) {
         self.engine.begin_close();
+        self.end_checks();
     }
 
     /// Refuses further appends, makes all that was taken durable, ends the threads, leaves

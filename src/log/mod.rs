@@ -9,11 +9,12 @@
 //! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, |
 //! | | parallel, busy, progress |
 //! | 1 | disk, seed, frame, store header, footer |
-//! | 2 | lock, copies, store, scan, index, watermark, group |
+//! | 2 | lock, copies, store, scan, prefix, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention, counters |
 //! | 4 | recovery, verify, glance |
-//! | 5 | engine, scrub, writer, prepared, commit log, flusher, housekeeper, logs, floors |
+//! | 5 | engine, scrub, writer, prepared, commit log, flusher, housekeeper, logs, |
+//! | | restore, floors |
 
 mod active;
 mod age;
@@ -51,12 +52,14 @@ mod names;
 mod offset;
 mod pace;
 mod parallel;
+mod prefix;
 mod prepared;
 mod producer;
 mod producers;
 mod progress;
 mod readers;
 mod recovery;
+mod restore;
 mod retention;
 mod scan;
 mod scrub;
@@ -77,24 +80,27 @@ pub use archived::{ArchivedBatch, ArchivedBatches, ArchivedError, ArchivedSegmen
 pub(crate) use busy::Busy;
 pub use chunk::{Chunk, StoredBatch};
 pub use clock::{HostTime, SimTime, TimeSource};
-pub use commit_log::{Append, Description, Log, Observation, SegmentSummary, Summary, Trimmed};
+pub use commit_log::{
+    Append, BackedUp, Description, Log, Observation, SegmentSummary, Summary, Trimmed,
+};
 pub use counters::Work;
 pub use disk::{Disk, File, Lock, Map, Op, OsDisk, Owner, SimDisk, Tear};
 pub use error::{
-    AckError, AppendError, CreateError, DeleteError, FatalError, IoError, OpenError, ReadError,
-    ReaderError, SequenceError, Stopped, TrimError, UpdateError,
+    AckError, AppendError, BackUpError, CreateError, DeleteError, FatalError, IoError, OpenError,
+    ReadError, ReaderError, SequenceError, Stopped, TrimError, UpdateError,
 };
 pub use glance::{Glance, glance};
 pub use group::{Pending, Woken};
 pub use latency::Percentiles;
-pub use logs::{CloseError, DEFAULT_LOG, Logs};
-pub use names::{LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
+pub use logs::{CloseError, DEFAULT_LOG, Logs, back_up_at_rest};
+pub use names::{BackupName, LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
 pub use offset::{Bounds, Durability, LogId, Offset};
 pub use producer::{Producer, ProducerId};
 pub use producers::PRODUCER_BATCHES_MAX;
 pub use progress::{OpenProgress, Opened};
 pub use readers::{Reader, ReaderAction, ReaderOrder};
 pub use recovery::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
+pub use restore::{Cut, Restore, RestoreError, RestoredLog};
 pub use scrub::Scrubbed;
 pub use settings::{
     BATCH_BYTES_LIMIT, INDEX_BYTES_MIN, LogOverrides, LogSettings, MAPS_MAX, Options,

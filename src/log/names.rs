@@ -1,8 +1,8 @@
 //! What the files of a data directory are called.
 //!
-//! `DATA/LOCK`, `DATA/clock`, `DATA/logs/<name>/`, `DATA/trash/`; in a log's directory `meta`,
-//! `checkpoint`, `producers`, `readers`, and per segment `<base offset in 20 digits>.store` and
-//! `.index`.
+//! `DATA/LOCK`, `DATA/clock`, `DATA/logs/<name>/`, `DATA/trash/`, `DATA/backups/<name>/`; in a
+//! log's directory `meta`, `checkpoint`, `producers`, `readers`, and per segment
+//! `<base offset in 20 digits>.store` and `.index`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,9 @@ pub enum NameError {
     /// It has two dots in a row.
     #[error("a name must not contain \"..\"")]
     Dots,
+    /// It is what a backup is called until it is whole.
+    #[error("a backup's name must not end in \".part\"")]
+    Part,
 }
 
 impl LogName {
@@ -140,6 +143,40 @@ impl fmt::Display for ReaderName {
     }
 }
 
+/// A backup's name, of the same form as a log's; what is not whole yet ends in `.part`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupName(LogName);
+
+impl BackupName {
+    /// Takes `text` for a backup's name.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.ends_with(UNFINISHED) {
+            return Err(NameError::Part);
+        }
+        LogName::parse(text).map(Self)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// How the name of a backup ends that is not whole.
+pub(crate) const UNFINISHED: &str = ".part";
+
+/// What the folder `whole` is called until it is whole.
+pub(crate) fn unfinished(whole: &Path) -> PathBuf {
+    let mut name = whole.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    PathBuf::from(name)
+}
+
 pub(crate) fn lock(data: &Path) -> PathBuf {
     data.join("LOCK")
 }
@@ -155,6 +192,16 @@ pub(crate) fn trash(data: &Path) -> PathBuf {
 /// Where repairs keep what they replaced.
 pub(crate) fn quarantine(data: &Path) -> PathBuf {
     data.join("quarantine")
+}
+
+/// The folder of the logs while a restore puts them there.
+pub(crate) fn restoring(data: &Path) -> PathBuf {
+    unfinished(&logs(data))
+}
+
+/// Where a server puts its backups.
+pub(crate) fn backups(data: &Path) -> PathBuf {
+    data.join("backups")
 }
 
 /// What the time of `age` has come to.
@@ -267,6 +314,14 @@ mod tests {
             let found = name.chars().nth(at).unwrap();
             assert_eq!(LogName::parse(name), Err(NameError::Character { at, found }), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_backup_is_not_called_as_one_that_is_not_whole() {
+        assert_eq!(BackupName::parse("20261128t150000z").unwrap().as_str(), "20261128t150000z");
+        assert_eq!(BackupName::parse("monday.part"), Err(NameError::Part));
+        assert_eq!(BackupName::parse(".."), Err(NameError::Character { at: 0, found: '.' }));
+        assert_eq!(unfinished(Path::new("/d/monday")), Path::new("/d/monday.part"));
     }
 
     #[test]

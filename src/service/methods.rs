@@ -34,6 +34,7 @@ pub(crate) const DELETE_LOG: &str = "/varve.v1.Admin/DeleteLog";
 pub(crate) const LIST_LOGS: &str = "/varve.v1.Admin/ListLogs";
 pub(crate) const DESCRIBE_LOG: &str = "/varve.v1.Admin/DescribeLog";
 pub(crate) const TRIM: &str = "/varve.v1.Admin/Trim";
+pub(crate) const BACK_UP: &str = "/varve.v1.Admin/BackUp";
 pub(crate) const GET_SERVER_INFO: &str = "/varve.v1.Admin/GetServerInfo";
 pub(crate) const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 pub(crate) const REFLECT_ALPHA: &str =
@@ -41,7 +42,7 @@ pub(crate) const REFLECT_ALPHA: &str =
 pub(crate) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 pub(crate) const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-const METHODS: [(&str, Need); 23] = [
+const METHODS: [(&str, Need); 24] = [
     (PRODUCE, Need::Permission(Action::Produce)),
     (CONSUME, Need::Permission(Action::Consume)),
     (CONSUME_STREAM, Need::Permission(Action::Consume)),
@@ -61,6 +62,7 @@ const METHODS: [(&str, Need); 23] = [
     (LIST_LOGS, Need::Identity),
     (DESCRIBE_LOG, Need::Permission(Action::Admin)),
     (TRIM, Need::Permission(Action::Admin)),
+    (BACK_UP, Need::Permission(Action::Admin)),
     (GET_SERVER_INFO, Need::Everywhere(Action::Admin)),
     (HEALTH_CHECK, Need::Identity),
     (HEALTH_WATCH, Need::Identity),

@@ -9,8 +9,8 @@ use super::records::BadRecord;
 use super::wire::Malformed;
 use crate::acl::Action;
 use crate::log::{
-    AckError, AppendError, Bounds, DeleteError, IoError, LOG_NAME_BYTES_MAX, LogId, NameError,
-    Offset, ReadError, ReaderError, SettingError, Stopped, TrimError,
+    AckError, AppendError, BackUpError, Bounds, DeleteError, IoError, LOG_NAME_BYTES_MAX, LogId,
+    NameError, Offset, ReadError, ReaderError, SettingError, Stopped, TrimError,
 };
 use crate::tls::{Revoked, Subject};
 
@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     Delete(DeleteError),
     #[error(transparent)]
     Trim(TrimError),
+    #[error(transparent)]
+    BackUp(BackUpError),
     /// Files could not be changed; the call is as if it had not been.
     #[error("the server could not change its files")]
     Files(#[source] IoError),
@@ -102,6 +104,8 @@ pub(crate) enum BadRequest {
     NotAReaderName { field: &'static str, fault: NameError },
     #[error(transparent)]
     LogName(#[from] NameError),
+    #[error("name is no name of a backup: {0}")]
+    BackupName(NameError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error("{name:?} is no setting")]

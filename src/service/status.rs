@@ -66,6 +66,7 @@ impl Statuses {
             }
             Refusal::Delete(error) => administration::delete(error),
             Refusal::Trim(error) => administration::trim(error),
+            Refusal::BackUp(error) => administration::back_up(error),
             Refusal::Files(error) => administration::files(error),
             Refusal::OutOfRange(range) => self.out_of_range(*range),
             Refusal::Reader(error) => self.reader(error),
@@ -206,6 +207,7 @@ fn bad_request(bad: &BadRequest) -> Answer {
         }
         BadRequest::NoLog => answer("LOG_NOT_NAMED").with("field", "log"),
         BadRequest::LogName(_)
+        | BadRequest::BackupName(_)
         | BadRequest::Setting(_)
         | BadRequest::NoSetting { .. }
         | BadRequest::SetAndReset { .. }

@@ -22,6 +22,7 @@ ACTIONS = {
     "/varve.v1.Admin/DeleteLog": "admin",
     "/varve.v1.Admin/DescribeLog": "admin",
     "/varve.v1.Admin/Trim": "admin",
+    "/varve.v1.Admin/BackUp": "admin",
 }
 # The same of the log `default`.
 OF_DEFAULT = {
@@ -75,6 +76,9 @@ def request(path, log=b"", reader="mine"):
         return field(1, log) + field(2, 1 << 40)
     if method == "Trim":
         return field(1, log) + field(3, 1)
+    if method == "BackUp":
+        # A name that no backup can have, which only those are told who may make one.
+        return field(1, "no.part") + field(2, log)
     if path in ACTIONS:
         return field(1, log)
     if method == "ServerReflectionInfo":

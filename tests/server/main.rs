@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod backups;
 mod batches;
 mod calls;
 mod certs;

@@ -98,6 +98,11 @@ impl World {
         self.port
     }
 
+    /// Its folder of data, unless its disk is simulated.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Stops the server in order.
     pub(crate) fn shutdown(&mut self) -> Stopped {
         self.server.take().unwrap().shutdown()

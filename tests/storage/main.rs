@@ -9,6 +9,7 @@
     clippy::as_conversions
 )]
 
+mod backup;
 mod basics;
 mod casbin;
 mod conditional;
@@ -24,6 +25,7 @@ mod os;
 mod producers;
 mod readers;
 mod repair;
+mod restore;
 mod retention;
 mod rig;
 // The tests of the service use the rest of it.

@@ -185,6 +185,9 @@ impl Disk for HookedDisk {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.link(from, to)
     }
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.clone_file(from, to)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.remove(path)
     }

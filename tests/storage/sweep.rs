@@ -7,7 +7,7 @@ use varve::log::{Op, SimDisk, Tear};
 use crate::crash::{Witness, check_after, script};
 
 /// Every kind of call to the disk.
-pub const OPS: [Op; 12] = [
+pub const OPS: [Op; 14] = [
     Op::Create,
     Op::Open,
     Op::Write,
@@ -16,6 +16,8 @@ pub const OPS: [Op; 12] = [
     Op::Allocate,
     Op::Sync,
     Op::Rename,
+    Op::Link,
+    Op::Clone,
     Op::Remove,
     Op::SyncDirectory,
     Op::Map,

@@ -130,7 +130,7 @@ const FLOORS: [&[&str]; 6] = [
         "pace", "parallel", "busy", "progress",
     ],
     &["disk", "seed", "frame", "store_header", "footer"],
-    &["lock", "copies", "store", "scan", "index", "watermark", "group"],
+    &["lock", "copies", "store", "scan", "prefix", "index", "watermark", "group"],
     &[
         "chunk",
         "files",
@@ -152,6 +152,7 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &["recovery", "verify", "glance"],
     &[
+        "restore",
         "engine",
         "scrub",
         "writer",

@@ -61,8 +61,8 @@ def methods():
 
 
 def call_everything(server, first):
-    """Makes a log, appends to it without a sync and deletes it, and calls the method that is to
-    come first, with a request that may well be refused."""
+    """Makes a log, appends to it without a sync and deletes it, makes a backup, and calls the
+    method that is to come first, with a request that may well be refused."""
     with load.channel_to(server) as channel:
         produce = log_service_pb2_grpc.LogStub(channel).Produce
         attempt(produce, log_service_pb2.ProduceRequest(
@@ -73,6 +73,9 @@ def call_everything(server, first):
         for end in (1, 2, 3):
             attempt(channel.unary_unary("/varve.v1.Admin/DeleteLog"),
                     b"\x0a\x07passing\x10" + bytes([end]))
+        name = f"b{time.monotonic_ns()}".encode()
+        attempt(channel.unary_unary("/varve.v1.Admin/BackUp"),
+                b"\x0a" + bytes([len(name)]) + name)
         if first.startswith("/"):
             attempt(channel.stream_stream(first), b"")
     time.sleep(0.05)

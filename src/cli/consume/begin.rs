@@ -23,7 +23,7 @@ pub(super) enum Place {
 
 /// A time, or the oldest or newest place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(in crate::cli) enum From {
     Earliest,
     Latest,
     /// Microseconds since the Unix epoch.
@@ -38,7 +38,7 @@ pub(super) struct NoPlace;
 
 /// What was typed is no time.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum NoTime {
+pub(in crate::cli) enum NoTime {
     #[error(
         "a time is `earliest`, `latest`, a time of day such as 2026-11-22T19:16:40Z, microseconds \
          since 1970, or how long ago, such as 5m"

@@ -3,7 +3,7 @@
 //! Files: `begin` (where), `receive` (one stream), `copy` (streams until all is written), `commit`
 //! (a reader that follows), `format` (how records are written).
 
-mod begin;
+pub(super) mod begin;
 mod commit;
 mod copy;
 pub(super) mod format;

@@ -12,6 +12,7 @@
 
 mod appending;
 mod archiving;
+mod backing_up;
 mod checkpoints;
 mod deletion;
 mod describe;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub use self::appending::Append;
 use self::archiving::Archiving;
+pub use self::backing_up::BackedUp;
 use self::checkpoints::Checkpointer;
 pub use self::describe::{Description, Observation, SegmentSummary, Summary};
 pub use self::trim::Trimmed;

@@ -40,6 +40,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Gives a file a second name, which must not exist: both stand for the same bytes. Fails
     /// where the file system has no links, or has too many of this file.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Makes a file that must not exist hold what another holds, on the same blocks until either is
+    /// written. Fails, and leaves no file, where the file system cannot do that.
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.

@@ -81,6 +81,16 @@ impl Disk for OsDisk {
         fs::hard_link(from, to)
     }
 
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let source = self.file(fs::OpenOptions::new().read(true), from)?;
+        let target = self.file(owner_only().create_new(true), to)?;
+        let cloned = rustix::fs::ioctl_ficlone(target.file(), source.file());
+        cloned.map_err(io::Error::from).inspect_err(|_| {
+            // Else the copy in its place would find a file that it did not make.
+            let _removed = fs::remove_file(to);
+        })
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fail_point!("disk::remove", fails);
         fs::remove_file(path)

@@ -42,6 +42,10 @@ impl Disk for ReadOnly<'_> {
         refused()
     }
 
+    fn clone_file(&self, _: &Path, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
     fn remove(&self, _: &Path) -> io::Result<()> {
         refused()
     }

@@ -144,6 +144,26 @@ impl Producers {
         durable.take(PART).map(|(id, known)| (*id, known.durable.clone())).collect()
     }
 
+    /// Forgets the batches at and above `end`, and producers of which then none is known.
+    pub(crate) fn cut(&mut self, end: Offset) {
+        self.known.retain(|_, known| {
+            known.durable.cut(end);
+            !known.durable.batches.is_empty()
+        });
+    }
+
+    /// Takes in what `others` know more of the same time: producers, and older batches.
+    pub(crate) fn complete(&mut self, others: Self) {
+        for (id, other) in others.known {
+            let own = &mut self.known.entry(id).or_default().durable;
+            let is_longer = other.durable.batches.len() > own.batches.len();
+            let is_same = (own.epoch, own.next) == (other.durable.epoch, other.durable.next);
+            if own.is_empty() || (is_same && is_longer) {
+                *own = other.durable;
+            }
+        }
+    }
+
     /// Takes in a producer that was stored.
     fn restore(&mut self, id: ProducerId, durable: Window) {
         self.known.entry(id).or_default().durable = durable;

@@ -62,6 +62,13 @@ impl Window {
         (self.epoch, self.next) = (epoch, sequence.saturating_add(1));
     }
 
+    /// Forgets the batches at and above `end`.
+    pub(super) fn cut(&mut self, end: Offset) {
+        while self.batches.pop_back_if(|batch| batch.base >= end).is_some() {
+            self.next = self.next.saturating_sub(1);
+        }
+    }
+
     /// The batch that is `back` before the next one, from 1.
     pub(super) fn back(&self, back: usize) -> Option<&Remembered> {
         self.batches.len().checked_sub(back).and_then(|at| self.batches.get(at))
@@ -101,6 +108,13 @@ mod tests {
             assert_eq!((window.next, window.batches.len()), (next, 1));
             assert_eq!((window.back(1), window.back(2)), (Some(&batch(2)), None));
         }
+    }
+
+    #[test]
+    fn a_cut_leaves_what_was_known_then() {
+        let mut cut = window(&[(1, 0), (1, 1), (1, 2)]);
+        cut.cut(Offset::new(1));
+        assert_eq!(cut, window(&[(1, 0)]));
     }
 
     #[test]

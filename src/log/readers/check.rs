@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::format;
+use super::Reader;
+use super::format::{self, Contents};
 use super::journal::FILE_BYTES_MAX;
 use crate::log::disk::Disk;
 use crate::log::error::IoError;
@@ -21,20 +22,43 @@ pub(crate) enum Found {
     Damaged(String),
 }
 
-/// Reads the file in the directory of the log `log_id`.
+/// Looks at the file in the directory of the log `log_id`.
 pub(crate) fn check(disk: &dyn Disk, directory: &Path, log_id: LogId) -> Result<Found, IoError> {
+    Ok(match contents(disk, directory, log_id)? {
+        None => Found::Absent,
+        Some(Ok(found)) => Found::Whole { end: wide(found.end), torn_bytes: found.torn_bytes },
+        Some(Err(what)) => Found::Damaged(what),
+    })
+}
+
+/// The readers of the log `log_id`; `None` if their file is damaged.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    directory: &Path,
+    log_id: LogId,
+) -> Result<Option<Vec<Reader>>, IoError> {
+    Ok(match contents(disk, directory, log_id)? {
+        None => Some(Vec::new()),
+        Some(Ok(found)) => Some(found.readers.into_values().collect()),
+        Some(Err(_)) => None,
+    })
+}
+
+/// What the file holds, or what is wrong with it; `None` if there is none.
+fn contents(
+    disk: &dyn Disk,
+    directory: &Path,
+    log_id: LogId,
+) -> Result<Option<Result<Contents, String>>, IoError> {
     let path = names::readers(directory);
     let file = match disk.open_to_read(&path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Absent),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(IoError::at("open", &path)(e)),
     };
     let file_bytes = file.file_bytes().map_err(IoError::at("stat", &path))?;
     let mut bytes = vec![0; narrow(file_bytes.min(FILE_BYTES_MAX))];
     let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", &path))?;
     bytes.truncate(read);
-    Ok(match format::decode(&bytes, log_id) {
-        Ok(contents) => Found::Whole { end: wide(contents.end), torn_bytes: contents.torn_bytes },
-        Err(what) => Found::Damaged(what),
-    })
+    Ok(Some(format::decode(&bytes, log_id)))
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use self::check::{Found, check};
+pub(crate) use self::check::{Found, check, read};
 use self::format::OWNER_BYTES_MAX;
 use self::journal::Journal;
 use super::disk::Disk;
@@ -168,6 +168,21 @@ fn apply(changes: Changes, live: &mut Live) {
             None => live.remove(&name),
         };
     }
+}
+
+/// Writes a new file of `readers` into the directory of a log that nobody uses yet, durably, with
+/// those that stand behind `end` standing there. Returns how many those are.
+pub(crate) fn write(
+    disk: &Arc<dyn Disk>,
+    (directory, log_id): (&Path, LogId),
+    readers: Vec<Reader>,
+    end: Offset,
+) -> Result<usize, ReaderError> {
+    let moved = readers.iter().filter(|reader| reader.offset > end).count();
+    let at_most = |reader: Reader| Reader { offset: reader.offset.min(end), ..reader };
+    let live = readers.into_iter().map(at_most).map(|reader| (reader.name.clone(), reader));
+    Journal::new(disk, directory, log_id).replace(&live.collect())?;
+    Ok(moved)
 }
 
 /// What orders are measured by.

@@ -29,13 +29,14 @@ use super::error::{IoError, OpenError};
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::parallel;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How far a check is, for those who watch it from another thread.
 #[derive(Debug, Default)]
 pub struct VerifyProgress {
     total_bytes: AtomicU64,
     done_bytes: AtomicU64,
+    is_ended: AtomicBool,
 }
 
 impl VerifyProgress {
@@ -44,6 +45,18 @@ impl VerifyProgress {
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         (self.done_bytes.load(Ordering::Relaxed), self.total_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Has the check end soon, with `Io` and `Interrupted`.
+    pub fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+    }
+
+    fn go_on(&self, path: &Path) -> Result<(), IoError> {
+        if self.is_ended.load(Ordering::Relaxed) {
+            return Err(IoError::at("go on with", path)(std::io::ErrorKind::Interrupted.into()));
+        }
+        Ok(())
     }
 
     fn advance(&self, bytes: u64) {
@@ -138,6 +151,7 @@ fn check(
     let bytes = tasks.iter().map(|task| task.file_bytes).sum();
     progress.total_bytes.store(bytes, Ordering::Relaxed);
     let walked = parallel::each(threads, &tasks, |task| task.walk(&disk, progress));
+    progress.go_on(folder)?;
     let mut walked = walked.into_iter();
     let mut verified = Verified { is_running, logs: Vec::new(), faults };
     for site in &sites {

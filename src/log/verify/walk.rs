@@ -133,6 +133,7 @@ impl Task<'_> {
                 let done = walk.run(disk, &store, |bytes| {
                     progress.advance(bytes - told);
                     told = bytes;
+                    progress.go_on(&path)
                 });
                 if let Err(error) = done {
                     walked.faults.push(Fault::unreadable(&error));
@@ -180,10 +181,11 @@ impl Walk<'_> {
         &mut self,
         disk: &dyn Disk,
         store: &Store,
-        mut tell: impl FnMut(u64),
+        mut tell: impl FnMut(u64) -> Result<(), IoError>,
     ) -> Result<(), IoError> {
         let base = self.task.base;
         self.look_at_header(store)?;
+        tell(0)?;
         let mut entries = Entries::open(disk, names::index(self.task.directory, base), base);
         let mut told = 0;
         let mut scan = Scan::verified(store, wide(STORE_HEADER_BYTES))?;
@@ -201,7 +203,7 @@ impl Walk<'_> {
                     self.take(&header, (position, intact), store.path());
                     if position >= told + TELL_BYTES {
                         told = position;
-                        tell(told);
+                        tell(told)?;
                     }
                 }
                 Found::Footer { footer, .. } => {

@@ -1,8 +1,10 @@
 //! The service `varve.v1.Admin`: making, changing and looking after logs, and a look at the server.
 //!
 //! Files: `logs` (create, delete, list, describe), `settings` (how settings stand on the wire, and
-//! their change), `trim`, `info`. Each call is worked on by a thread that may wait for the disk.
+//! their change), `trim`, `backup`, `info`. Each call is worked on by a thread that may wait for
+//! the disk.
 
+mod backup;
 pub(crate) mod info;
 mod logs;
 mod settings;
@@ -29,6 +31,7 @@ static DELETE_LOG: Method<Request, Reply> = method(methods::DELETE_LOG, MethodTy
 static LIST_LOGS: Method<Request, Reply> = method(methods::LIST_LOGS, MethodType::Unary);
 static DESCRIBE_LOG: Method<Request, Reply> = method(methods::DESCRIBE_LOG, MethodType::Unary);
 static TRIM: Method<Request, Reply> = method(methods::TRIM, MethodType::Unary);
+static BACK_UP: Method<Request, Reply> = method(methods::BACK_UP, MethodType::Unary);
 static INFO: Method<Request, Reply> = method(methods::GET_SERVER_INFO, MethodType::Unary);
 
 /// The service, to be registered with a server.
@@ -40,6 +43,7 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
     let builder = add(builder, backend, &LIST_LOGS, (desk, logs::list));
     let builder = add(builder, backend, &DESCRIBE_LOG, (desk, logs::describe));
     let builder = add(builder, backend, &TRIM, (yard, trim::trim));
+    let builder = add(builder, backend, &BACK_UP, (yard, backup::back_up));
     add(builder, backend, &INFO, (desk, info::get)).build()
 }
 

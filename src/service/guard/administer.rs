@@ -1,13 +1,15 @@
 //! What administrators get from the guard: permits for single logs, the logs that a caller may see,
 //! and the server as a whole.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Act as _, Administer, Guard, Permit, Produce};
 use crate::acl::Action;
 use crate::log::{
-    AckError, CreateError, Description, Log, LogId, LogName, LogOverrides, LogSettings, Logs,
-    Offset, ReadError, Summary, TrimError, Trimmed, UpdateError,
+    AckError, BackUpError, BackedUp, BackupName, CreateError, Description, Fault, Log, LogId,
+    LogName, LogOverrides, LogSettings, Logs, Offset, OpenError, ReadError, Summary, TrimError,
+    Trimmed, UpdateError,
 };
 use crate::own::AUDIT_LOG;
 use crate::service::caller::Caller;
@@ -17,6 +19,10 @@ use crate::service::refusal::{BadRequest, Denied, Limited, OverLimit, Refusal};
 /// A log that a caller may see, because they may do something to it.
 #[derive(Debug)]
 pub(crate) struct Seen(Arc<Log>);
+
+/// The right to back up some logs.
+#[derive(Debug)]
+pub(crate) struct BackupPermit(Vec<LogName>);
 
 impl Guard {
     /// Makes a log, if `caller` may administer one of that name. Blocks on the disk.
@@ -105,6 +111,52 @@ impl Guard {
         Ok(&self.logs)
     }
 
+    /// The logs of these names, or all if there is none, if `caller` may administer each of them.
+    pub(crate) fn admit_backup(
+        &self,
+        caller: &Caller,
+        named: &[String],
+    ) -> Result<BackupPermit, Refusal> {
+        if caller.need() != Need::Permission(Administer::ACTION) {
+            return Err(Refusal::NotAdmitted);
+        }
+        let mut names = Vec::with_capacity(named.len());
+        for name in named {
+            let permit = self.permit::<Administer>(caller, name)?;
+            names.push(LogName::parse_any(permit.log_name()).map_err(BadRequest::from)?);
+        }
+        if named.is_empty() {
+            for log in self.logs.list() {
+                // Which logs there are is not for everybody to know.
+                let may = caller.policy().permits(
+                    caller.subject().as_str(),
+                    Administer::ACTION,
+                    log.name(),
+                );
+                if !may {
+                    return Err(denied(caller, Administer::ACTION, "*").into());
+                }
+                names.push(LogName::parse_any(log.name()).map_err(BadRequest::from)?);
+            }
+        }
+        Ok(BackupPermit(names))
+    }
+
+    /// Makes a backup of the permit's logs, and returns the folder with what is in it. Blocks on
+    /// the disk.
+    pub(crate) fn back_up(
+        &self,
+        permit: &BackupPermit,
+        name: &BackupName,
+    ) -> Result<(PathBuf, Vec<BackedUp>), BackUpError> {
+        self.logs.back_up_as(name, &permit.0)
+    }
+
+    /// Checks every byte of a backup that was made. Blocks on the disk, and may take long.
+    pub(crate) fn check_backup(&self, folder: &Path) -> Result<Vec<Fault>, OpenError> {
+        Ok(self.logs.check_backup(folder)?.faults)
+    }
+
     /// How clients' connections are encrypted.
     pub(crate) fn transport_security(&self) -> &'static str {
         self.authentication.transport_security()
@@ -129,8 +181,12 @@ fn allow(caller: &Caller, action: Action, object: &str) -> Result<(), Refusal> {
     if caller.policy().permits(caller.subject().as_str(), action, object) {
         return Ok(());
     }
+    Err(denied(caller, action, object).into())
+}
+
+fn denied(caller: &Caller, action: Action, object: &str) -> Denied {
     let (subject, object) = (caller.subject().clone(), object.to_owned());
-    Err(Denied { subject, action, object }.into())
+    Denied { subject, action, object }
 }
 
 impl Seen {

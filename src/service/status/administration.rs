@@ -3,7 +3,7 @@
 use grpcio::RpcStatusCode;
 
 use super::{SERVER_DELAY, deleted, stopping, storage_failed};
-use crate::log::{DeleteError, IoError, SettingError, TrimError};
+use crate::log::{BackUpError, DeleteError, IoError, OpenError, SettingError, TrimError};
 use crate::service::details::Answer;
 use crate::service::refusal::BadRequest;
 
@@ -12,6 +12,7 @@ pub(super) fn bad_request(bad: &BadRequest) -> Answer {
     let answer = |reason| Answer::new(RpcStatusCode::INVALID_ARGUMENT, reason, bad.to_string());
     match bad {
         BadRequest::LogName(_) => answer("LOG_NAME_INVALID").with("field", "log"),
+        BadRequest::BackupName(_) => answer("BACKUP_NAME_INVALID").with("field", "name"),
         BadRequest::Setting(SettingError::OutOfRange { name, actual, min, max }) => {
             answer("SETTING_INVALID")
                 .with("field", format!("settings.{name}"))
@@ -69,12 +70,38 @@ pub(super) fn trim(error: &TrimError) -> Answer {
     }
 }
 
+pub(super) fn back_up(error: &BackUpError) -> Answer {
+    match error {
+        BackUpError::Exists { path } => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let message = format!("there is a backup {name} already");
+            Answer::new(RpcStatusCode::ALREADY_EXISTS, "BACKUP_EXISTS", message).with("name", name)
+        }
+        BackUpError::Busy => {
+            Answer::new(RpcStatusCode::UNAVAILABLE, "BACKUP_RUNNING", error.to_string())
+                .retry_after(SERVER_DELAY)
+        }
+        BackUpError::NotFound { name } => {
+            Answer::new(RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND", error.to_string())
+                .with("log", name)
+        }
+        BackUpError::Failed { .. } => storage_failed(),
+        BackUpError::Closed => stopping(),
+        BackUpError::Io(error) | BackUpError::Open(OpenError::Io(error)) => files(error),
+        BackUpError::Readers { .. } | BackUpError::Open(_) => files_failed(),
+    }
+}
+
 pub(super) fn files(error: &IoError) -> Answer {
     if error.is_no_space() {
         let message = "the disk is full".to_owned();
         return Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
             .retry_after(SERVER_DELAY);
     }
+    files_failed()
+}
+
+fn files_failed() -> Answer {
     let message = "the server could not use its files".to_owned();
     Answer::new(RpcStatusCode::UNAVAILABLE, "FILES_FAILED", message).retry_after(SERVER_DELAY)
 }
@@ -84,7 +111,7 @@ pub(super) mod tests {
     use std::io;
 
     use super::*;
-    use crate::log::{LogId, LogName, Offset};
+    use crate::log::{LogId, LogName, NameError, Offset, ReaderError};
     use crate::service::refusal::Refusal;
 
     fn io_error(kind: io::ErrorKind) -> IoError {
@@ -93,13 +120,15 @@ pub(super) mod tests {
 
     /// Those of administration, with what they are answered by.
     pub(in super::super) fn every_refusal() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
-        requests().into_iter().chain(deletions()).chain(others()).collect()
+        let others = others().into_iter().chain(backups());
+        requests().into_iter().chain(deletions()).chain(others).collect()
     }
 
     fn requests() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
         let range = |actual| SettingError::OutOfRange { name: "x", actual, min: 1, max: 5 };
         [
             (BadRequest::LogName(LogName::parse("_x").unwrap_err()), "LOG_NAME_INVALID"),
+            (BadRequest::BackupName(NameError::Part), "BACKUP_NAME_INVALID"),
             (BadRequest::Setting(range(0)), "SETTING_INVALID"),
             (BadRequest::Setting(range(6)), "SETTING_INVALID"),
             (BadRequest::Setting(SettingError::NoArchive), "SETTING_INVALID"),
@@ -128,6 +157,26 @@ pub(super) mod tests {
             (denied.into(), away, "FILES_FAILED"),
         ]
         .map(|(error, code, reason)| (Refusal::Delete(error), code, reason))
+        .into()
+    }
+
+    fn backups() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
+        let (name, path) = (|| String::from("orders"), "/secret/monday".into());
+        let away = RpcStatusCode::UNAVAILABLE;
+        let source = ReaderError::Failed;
+        let full = io_error(io::ErrorKind::StorageFull);
+        let denied = io_error(io::ErrorKind::PermissionDenied);
+        [
+            (BackUpError::Exists { path }, RpcStatusCode::ALREADY_EXISTS, "BACKUP_EXISTS"),
+            (BackUpError::Busy, away, "BACKUP_RUNNING"),
+            (BackUpError::NotFound { name: name() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
+            (BackUpError::Failed { name: name() }, away, "STORAGE_FAILED"),
+            (BackUpError::Closed, away, "STOPPING"),
+            (BackUpError::Readers { name: name(), source }, away, "FILES_FAILED"),
+            (full.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
+            (OpenError::Io(denied).into(), away, "FILES_FAILED"),
+        ]
+        .map(|(error, code, reason)| (Refusal::BackUp(error), code, reason))
         .into()
     }
 

@@ -106,7 +106,7 @@ class Matrix:
             return
         # Allowed: what comes is about the request, no longer about who asks.
         expected = {"DeleteLog": ("FAILED_PRECONDITION",), "CreateLog": ("ALREADY_EXISTS",),
-                    "GetReader": ("OK", "NOT_FOUND")}
+                    "GetReader": ("OK", "NOT_FOUND"), "BackUp": ("INVALID_ARGUMENT",)}
         check(code in expected.get(path.rpartition("/")[2], ("OK",)), where)
         if code == "OK" and action == "produce":
             self.appended[log] += 1

@@ -133,3 +133,92 @@ fn a_log_that_took_no_appends_takes_them_again_after_a_repair() {
     assert!(String::from_utf8(outcome.done()).unwrap().contains("nothing to repair"));
     assert_eq!(on_data(&site, &["verify"]).code, 65, "what is lost stays lost");
 }
+
+#[test]
+fn a_backup_by_the_server_comes_back_whole_or_cut() {
+    let site = Site::new();
+    let server = site.serve();
+    for record in ["one\n", "two\n", "three\n"] {
+        run(site.client("root", &server.address, &["produce"]), record.as_bytes()).done();
+    }
+    let outcome = run(site.client("root", &server.address, &["backup", "monday", "--json"]), b"");
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let report = json(&outcome);
+    assert_eq!((&report["path"], &report["checked"]), (&"backups/monday".into(), &true.into()));
+    assert_eq!(report["logs"][0]["end_offset"], 3);
+    assert_eq!((&report["linked"], &report["faults"]), (&1.into(), &Value::Array(Vec::new())));
+    let outcome = run(site.client("root", &server.address, &["backup"]), b"");
+    let told = outcome.stderr.clone();
+    let text = String::from_utf8(outcome.done()).unwrap();
+    assert!(text.contains("in the server's data directory"), "{text}");
+    assert!(text.contains("no faults"), "{text}");
+    assert!(told.contains("links share the disk's fate"), "{told}");
+    run(site.client("root", &server.address, &["backup", "monday"]), b"")
+        .refused(1, &["there is a backup monday already", "take another name"]);
+    run(site.client("nobody", &server.address, &["backup"]), b"").refused(1, &["not permitted"]);
+    run(site.client("root", &server.address, &["produce"]), b"four\n").done();
+    run(varve(["restore", &site.path("data"), "--to", &site.path("x")]), b"")
+        .refused(75, &["a server runs on"]);
+    server.signal(Signal::TERM);
+    server.wait();
+
+    let backup = site.path("data/backups/monday");
+    let restore = |args: &[&str]| run(varve([&["restore", &backup], args].concat()), b"");
+    let target = site.path("new");
+    let text = String::from_utf8(restore(&["--to", &target, "--dry-run"]).done()).unwrap();
+    assert!(text.contains("nothing was done") && !Path::new(&target).exists(), "{text}");
+    let cut = ["--to", &target, "--to-offset", "default=2", "--json"];
+    let outcome = restore(&cut);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let log = &json(&outcome)["logs"][0];
+    assert_eq!((&log["end_offset"], &log["backup_end_offset"]), (&2.into(), &3.into()));
+    let refused = restore(&["--to", &target]);
+    refused.refused(2, &["is not empty", "name a folder with --to"]);
+    let elsewhere = site.path("elsewhere");
+    restore(&["--to", &elsewhere, "--to-offset", "default=4"])
+        .refused(2, &["cannot end at offset 4", "0 up to but not including 3"]);
+    restore(&["--to", &elsewhere, "--log", "absent"]).refused(2, &["there is no log absent"]);
+    run(varve(["restore", &site.folder(), "--to", &elsewhere]), b"")
+        .refused(65, &["no data directory"]);
+
+    fs::rename(site.path("data"), site.path("old")).unwrap();
+    fs::rename(&target, site.path("data")).unwrap();
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"third\n").done();
+    let read = run(site.client("root", &server.address, &["consume", "--from", "earliest"]), b"");
+    assert_eq!(read.done(), b"one\ntwo\nthird\n");
+    server.signal(Signal::TERM);
+    server.wait();
+}
+
+#[test]
+fn a_backup_without_a_server_is_refused_while_one_runs_and_checked() {
+    let site = stopped();
+    let back_up = |to: &str| on_data(&site, &["backup", "--to", &site.path(to), "--json"]);
+    let outcome = back_up("monday");
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(json(&outcome)["logs"].as_array().unwrap().len(), 2);
+    back_up("monday").refused(2, &["monday exists already"]);
+    let one = ["backup", "--to", &site.path("one"), "--log", "orders"];
+    assert!(String::from_utf8(on_data(&site, &one).done()).unwrap().contains("no faults"));
+    assert!(!Path::new(&site.path("one/logs/default")).exists());
+    let absent = ["backup", "--to", &site.path("two"), "--log", "absent"];
+    on_data(&site, &absent).refused(2, &["there is no log absent"]);
+    let nowhere = ["backup", "--data-dir", &site.path("nowhere"), "--to", &site.path("three")];
+    run(varve(nowhere), b"").refused(65, &["no data directory"]);
+    assert!(!Path::new(&site.path("nowhere")).exists());
+
+    spoil(&store(&site, "orders"));
+    let outcome = back_up("harmed");
+    assert_eq!(outcome.code, 65, "{}", outcome.stderr);
+    assert!(json(&outcome)["faults"][0].as_str().unwrap().starts_with("damage: log orders"));
+    let harmed = site.path("harmed");
+    let restore = ["restore", &harmed, "--to", &site.path("new")];
+    let refused = run(varve(restore), b"");
+    refused.refused(65, &["damage: log orders", "nothing was restored"]);
+    run(varve(restore.iter().chain(&["--no-verify"])), b"").done();
+    let server = site.serve();
+    back_up("late").refused(75, &["LOCK", "another server"]);
+    server.signal(Signal::TERM);
+    server.wait();
+}

@@ -44,6 +44,8 @@ pub enum Op {
     Rename,
     /// Give a file a second name.
     Link,
+    /// Make a file on the blocks of another.
+    Clone,
     /// Remove.
     Remove,
     /// Sync a directory.
@@ -296,6 +298,20 @@ impl Disk for SimDisk {
         state.step(Op::Link, to)?;
         let id = state.names.file(from)?;
         state.names.create(to, Node::File(id))
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.step(Op::Clone, to)?;
+        let id = state.names.file(from)?;
+        let bytes = state.content(id)?.visible();
+        let id = state.next_inode;
+        state.names.create(to, Node::File(id))?;
+        state.next_inode += 1;
+        let mut content = Content::default();
+        content.write(&bytes, 0);
+        state.contents.insert(id, content);
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, Tail};
 use super::{RepairKind, RepairStep};
-use crate::log::copies;
 use crate::log::disk::{Disk, File};
 use crate::log::error::{IoError, OpenError, SYNC};
 use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::names::{self, LogName};
 use crate::log::offset::{LogId, Offset};
-use crate::log::scan::{Found, Scan};
-use crate::log::seed::{Seed, salt};
+use crate::log::seed::salt;
 use crate::log::segment::{each_frame, fill_index};
 use crate::log::store::Store;
 use crate::log::store_header::{STORE_HEADER_BYTES, StoreHeader};
 use crate::log::width::{narrow, wide};
+use crate::log::{copies, prefix};
 
 /// Written at once, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
@@ -89,7 +88,7 @@ impl Work<'_> {
         }
         for path in files {
             let target = self.quarantine.join(path.file_name().unwrap_or_default());
-            copies::keep(self.disk, path, &target)?;
+            copies::keep(self.disk, path, &target, &|_| true)?;
         }
         self.sync(&self.quarantine)?;
         self.sync(&above)?;
@@ -125,7 +124,7 @@ impl Work<'_> {
             Tail::Seal { base, readable, end, incarnation } => {
                 let old = self.open(id, base)?;
                 let footer = Footer { end, incarnation, ..Footer::default() };
-                copy_frames(&old, (&*file, &path), readable, footer)?;
+                prefix::copy(&old, (&*file, &path), readable, footer)?;
                 base
             }
             Tail::Fill { base, end, incarnation, time_us } => {
@@ -193,53 +192,4 @@ impl Work<'_> {
     fn sync(&self, directory: &Path) -> Result<(), OpenError> {
         Ok(self.disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?)
     }
-}
-
-/// Writes the header, the frames that recovery accepts below `readable`, and a footer that says
-/// what `footer` does beside what the frames amount to.
-fn copy_frames(
-    old: &Store,
-    (file, path): (&dyn File, &Path),
-    readable: Offset,
-    mut footer: Footer,
-) -> Result<(), IoError> {
-    let mut bytes = old.header_bytes()?;
-    let (mut at, mut incarnation) = (0, 0);
-    let mut end = Offset::ZERO;
-    let mut scan = Scan::verified(old, wide(STORE_HEADER_BYTES))?;
-    loop {
-        match scan.next()? {
-            Found::Frame { position, header, intact } => {
-                let follows = header.base >= end && header.incarnation >= incarnation;
-                if !intact || !follows || header.next_offset() > readable {
-                    continue;
-                }
-                (end, incarnation) = (header.next_offset(), header.incarnation);
-                if footer.frames == 0 {
-                    footer.first_time_us = header.append_time_us;
-                }
-                footer.frames += 1;
-                footer.last_time_us = header.append_time_us;
-                let crc = header.crc.to_le_bytes();
-                footer.segment_crc = crc32c::crc32c_append(footer.segment_crc, &crc);
-                bytes.extend(old.read(position, header.payload_end())?);
-                bytes.resize(bytes.len().next_multiple_of(crate::log::frame::FRAME_ALIGN), 0);
-                if bytes.len() >= PIECE_BYTES {
-                    file.write_at(&bytes, at).map_err(IoError::at("write", path))?;
-                    at += wide(bytes.len());
-                    bytes.clear();
-                }
-            }
-            Found::Footer { .. } => break,
-            Found::Nothing { .. } => {
-                if !scan.resync()? {
-                    break;
-                }
-            }
-        }
-    }
-    footer.position = at + wide(bytes.len());
-    let seed: Seed = old.seed();
-    bytes.extend(footer.encode(seed));
-    file.write_at(&bytes, at).map_err(IoError::at("write", path))
 }

@@ -1,0 +1,187 @@
+//! `varve backup`: a copy of logs as they are now, by a server or without one.
+//!
+//! Files: `report` (what was made, for people and programs).
+
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use grpcio::CallOption;
+
+use self::report::Report;
+use super::client::args::ClientArgs;
+use super::client::connection::Connection;
+use super::error::CliError;
+use super::verify::{self, check};
+use super::{output, progress};
+use crate::log::{Disk, LogName, OsDisk, back_up_at_rest};
+use crate::proto::admin_service::BackUpRequest;
+
+/// A check of many terabytes is over by then.
+const CALL_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const EXAMPLES: &str = "\
+Examples:
+  varve backup                                    all logs, called by the time
+  varve backup before-upgrade                     the same, by a name
+  varve backup --log orders --log payments        some logs
+  varve backup --data-dir /var/lib/varve --to /mnt/monday     without a server
+  varve restore /mnt/monday --to /var/lib/varve               and back
+
+A server makes the folder backups/NAME in its data directory, while appends go on: all that was
+acknowledged before is in it. It needs the permission `admin` on each log. Without a server, for
+which the server must be stopped, the folder may be anywhere.
+
+Sealed segments are links where the file system allows it, so a backup takes no time and at first no
+space. But a link is the same bytes on the same disk: it saves from a deletion, a trim or a bad
+upgrade, and from a broken disk only once it is copied to another one. To remove it, remove the
+folder.
+
+Then every byte is checked. It ends with 65 if there is damage, as `varve verify` does.";
+
+/// Make a backup of logs, while appends go on
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Backup {
+    /// What to call it; the time unless it is given
+    #[arg(value_name = "NAME", conflicts_with_all = ["data_dir", "to"])]
+    name: Option<String>,
+    /// A log to back up; all unless some are named. May be given several times
+    #[arg(long = "log", value_name = "LOG")]
+    logs: Vec<String>,
+    /// Do not check what was made
+    #[arg(long)]
+    no_verify: bool,
+    /// Back up this folder of logs, which no server uses, without a server
+    #[arg(long, value_name = "DIR", requires = "to")]
+    data_dir: Option<PathBuf>,
+    /// The folder to make, with --data-dir
+    #[arg(long, value_name = "FOLDER", requires = "data_dir")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    client: MaybeClient,
+}
+
+/// The flags of a client, which are needed unless there is to be no server.
+#[derive(Debug)]
+struct MaybeClient(ClientArgs);
+
+impl MaybeClient {
+    fn relax(command: Command) -> Command {
+        ["cert", "key", "ca"].into_iter().fold(command, |command, id| {
+            command.mut_arg(id, |arg| arg.required_unless_present_any(["plaintext", "data_dir"]))
+        })
+    }
+}
+
+impl Args for MaybeClient {
+    fn augment_args(command: Command) -> Command {
+        Self::relax(ClientArgs::augment_args(command))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::relax(ClientArgs::augment_args_for_update(command))
+    }
+}
+
+impl FromArgMatches for MaybeClient {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        ClientArgs::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl Backup {
+    /// Runs the command.
+    pub(super) fn run(self, is_json: bool) -> Result<ExitCode, CliError> {
+        let report = match (&self.data_dir, &self.to) {
+            (Some(data_dir), Some(to)) => self.at_rest(data_dir.clone(), to.clone())?,
+            _ => self.by_server()?,
+        };
+        report.write(is_json)?;
+        Ok(ExitCode::from(report.code()))
+    }
+
+    fn by_server(&self) -> Result<Report, CliError> {
+        let connection = Connection::open(&self.client.0)?;
+        let request = BackUpRequest {
+            name: self.name.clone().unwrap_or_default(),
+            logs: self.logs.clone(),
+            skip_check: self.no_verify,
+            ..BackUpRequest::default()
+        };
+        let option = CallOption::default().timeout(CALL_TIME_MAX);
+        let made = connection.admin().back_up_opt(&request, option);
+        Ok(Report::from(&made.map_err(|error| connection.explain(error))?))
+    }
+
+    fn at_rest(&self, data_dir: PathBuf, to: PathBuf) -> Result<Report, CliError> {
+        let logs = names(&self.logs)?;
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk::new());
+        let began = Instant::now();
+        let made = progress::while_copying(None, |copied| {
+            back_up_at_rest(&disk, &data_dir, &to, &logs, copied)
+        });
+        let made = made.map_err(|source| CliError::BackUp { folder: data_dir, source })?;
+        let mut report = Report::of(&to, &made, began.elapsed());
+        if !self.no_verify {
+            let verified = check(&to, &[])?;
+            report.add(&verified.faults, verify::shown);
+        }
+        Ok(report)
+    }
+}
+
+/// Names of logs as they were typed.
+pub(super) fn names(typed: &[String]) -> Result<Vec<LogName>, CliError> {
+    let parse = |name: &String| {
+        LogName::parse_any(name).map_err(|source| CliError::LogName { name: name.clone(), source })
+    };
+    typed.iter().map(parse).collect()
+}
+
+/// Says that links are no second disk.
+fn warn_of_links(path: &str) {
+    output::note(format_args!(
+        "links share the disk's fate: copy {path} to another disk, as with `cp -a`, to be safe \
+         from this one"
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        backup: Backup,
+    }
+
+    #[test]
+    fn certificates_are_needed_only_for_a_server_with_tls() {
+        let parse = |args: &[&str]| Line::try_parse_from([&["x"], args].concat()).is_ok();
+        assert!(parse(&["--plaintext"]));
+        assert!(parse(&["--data-dir", "a", "--to", "b"]));
+        assert!(parse(&["monday", "--cert", "a", "--key", "b", "--ca", "c"]));
+        let wrong: [&[&str]; 5] = [
+            &[],
+            &["--cert", "a"],
+            &["--data-dir", "a"],
+            &["--plaintext", "--to", "b"],
+            &["monday", "--data-dir", "a", "--to", "b"],
+        ];
+        for args in wrong {
+            assert!(!parse(args), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Makes a log in the new directory as it was planned.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::RestoreError;
+use super::plan::Planned;
+use crate::log::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, ProducersAt};
+use crate::log::copies::{self, MayGoOn};
+use crate::log::disk::{Disk, ReadOnly};
+use crate::log::error::{IoError, SYNC};
+use crate::log::footer::Footer;
+use crate::log::index::Index;
+use crate::log::offset::Offset;
+use crate::log::producers::{Producers, ProducersFile, read as read_producers};
+use crate::log::scan::{Found, Scan};
+use crate::log::segment::{each_frame, fill_index};
+use crate::log::store::Store;
+use crate::log::store_header::STORE_HEADER_BYTES;
+use crate::log::width::wide;
+use crate::log::{names, prefix, readers};
+
+/// A log that is being made.
+pub(super) struct Work<'a> {
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) planned: &'a Planned,
+    /// The folder of the logs.
+    pub(super) target: &'a Path,
+    pub(super) may_go_on: MayGoOn<'a>,
+}
+
+impl Work<'_> {
+    pub(super) fn run(&self) -> Result<(), RestoreError> {
+        let (disk, planned, directory) = (&**self.disk, self.planned, &self.directory());
+        disk.create_directory(directory).map_err(IoError::at("create", directory))?;
+        self.copy(names::meta)?;
+        let whole = planned.bases.len() - usize::from(planned.is_last_cut);
+        for base in planned.bases.iter().take(whole) {
+            self.copy(|log| names::store(log, *base))?;
+            self.copy(|log| names::index(log, *base))?;
+        }
+        if planned.is_cut {
+            if let Some(base) = planned.bases.get(whole) {
+                self.cut_segment(*base)?;
+            }
+            let mark = self.mark()?;
+            let producers = self.cut_producers(&mark)?;
+            self.cut_readers()?;
+            self.write_checkpoint(mark, producers)?;
+        } else {
+            for name in [names::producers, names::readers, names::checkpoint] {
+                self.copy(name)?;
+            }
+        }
+        Ok(disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.target.join(self.planned.told.log.as_str())
+    }
+
+    /// Copies a file of the log, if it is there.
+    fn copy(&self, name: impl Fn(&Path) -> PathBuf) -> Result<(), IoError> {
+        let (from, to) = (name(&self.planned.directory), name(&self.directory()));
+        match copies::copy(&**self.disk, &from, &to, self.may_go_on) {
+            // The index is made anew; what else is missing was missing before.
+            Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(()),
+            copied => copied,
+        }
+    }
+
+    /// The segment that begins at `base`, sealed where the log is to end.
+    fn cut_segment(&self, base: Offset) -> Result<(), IoError> {
+        let (disk, end) = (&**self.disk, self.planned.told.end);
+        let path = names::store(&self.planned.directory, base);
+        let old = Store::open(&ReadOnly(disk), &path, self.planned.id, base);
+        let old = old.map_err(|fault| fault.at(&path))?;
+        let path = names::store(&self.directory(), base);
+        let file = disk.create(&path).map_err(IoError::at("create", &path))?;
+        let incarnation = self.planned.checkpoint.map_or(0, |held| held.mark.incarnation);
+        let footer = Footer { end, incarnation, ..Footer::default() };
+        prefix::copy(&old, (&*file, &path), end, footer)?;
+        file.sync().map_err(IoError::at(SYNC, &path))?;
+        let store = self.open(base)?;
+        let entries = each_frame(&store, base, |_, _, _| true)?;
+        let path = names::index(&self.directory(), base);
+        let index = Index::create(disk, &path, entries)?;
+        fill_index(&store, &index, base, entries)?;
+        index.sync().map_err(IoError::at(SYNC, &path))
+    }
+
+    fn open(&self, base: Offset) -> Result<Store, IoError> {
+        let path = names::store(&self.directory(), base);
+        let store = Store::open(&**self.disk, &path, self.planned.id, base);
+        store.map_err(|fault| fault.at(&path))
+    }
+
+    /// Where the log ends, as a start expects it.
+    fn mark(&self) -> Result<Mark, IoError> {
+        let before = self.planned.checkpoint.map(|held| held.mark).unwrap_or_default();
+        // Above that of every frame that the backup has: what is appended now is none of those.
+        let mut mark = Mark { incarnation: before.incarnation, ..Mark::default() };
+        if let Some(&base) = self.planned.bases.last() {
+            (mark.base, mark.position) = (base, wide(STORE_HEADER_BYTES));
+            let store = self.open(base)?;
+            mark.capacity_bytes = store.file_bytes()?;
+            let mut scan = Scan::headers(&store, mark.position)?;
+            while let Some((position, header)) = next_frame(&mut scan)? {
+                if mark.frames == 0 {
+                    mark.first_time_us = header.append_time_us;
+                }
+                let crc = header.crc.to_le_bytes();
+                mark.segment_crc = crc32c::crc32c_append(mark.segment_crc, &crc);
+                mark.frames += 1;
+                (mark.last_frame_at, mark.last_time_us) = (position, header.append_time_us);
+                mark.position = position + wide(header.frame_bytes());
+                mark.incarnation = mark.incarnation.max(header.incarnation);
+            }
+        }
+        mark.durable_end = self.planned.told.end;
+        Ok(mark)
+    }
+
+    /// What was known of producers where the log ends now.
+    fn cut_producers(&self, mark: &Mark) -> Result<ProducersAt, RestoreError> {
+        let (disk, planned, end) = (&**self.disk, self.planned, self.planned.told.end);
+        let told = planned.checkpoint.map(|held| held.producers);
+        let read_only = ReadOnly(disk);
+        let stored = read_producers(&read_only, &planned.directory, planned.id, usize::MAX)?;
+        let mut known = match stored {
+            None => {
+                let start = planned.told.start;
+                let told = told.unwrap_or(ProducersAt { from: start, in_file: false });
+                return Ok(ProducersAt { from: told.from.min(end), ..told });
+            }
+            Some(stored) if stored.offset <= end => {
+                self.copy(names::producers)?;
+                return Ok(ProducersAt { from: stored.offset, in_file: true });
+            }
+            Some(stored) => stored.producers,
+        };
+        known.cut(end);
+        let mut producers = Producers::new(usize::MAX);
+        for &base in &planned.bases {
+            let store = self.open(base)?;
+            let mut scan = Scan::headers(&store, wide(STORE_HEADER_BYTES))?;
+            while let Some((_, header)) = next_frame(&mut scan)? {
+                producers.replay(&header);
+            }
+        }
+        producers.complete(known);
+        if producers.is_empty() {
+            return Ok(ProducersAt { from: end, in_file: false });
+        }
+        let directory = self.directory();
+        let mut file = ProducersFile::begin(disk, &directory, planned.id, (end, mark.position))?;
+        let mut after = None;
+        loop {
+            let part = producers.part(after);
+            let Some((last, _)) = part.last() else {
+                break;
+            };
+            after = Some(*last);
+            part.iter().try_for_each(|(id, durable)| file.put(*id, durable))?;
+        }
+        file.finish()?;
+        Ok(ProducersAt { from: end, in_file: true })
+    }
+
+    fn cut_readers(&self) -> Result<(), RestoreError> {
+        let (planned, end) = (self.planned, self.planned.told.end);
+        let held = readers::read(&ReadOnly(&**self.disk), &planned.directory, planned.id)?;
+        let Some(held) = held else {
+            // As they are: maybe someone can still make something of them.
+            return Ok(self.copy(names::readers)?);
+        };
+        if held.is_empty() {
+            return Ok(());
+        }
+        let written = readers::write(self.disk, (&self.directory(), planned.id), held, end);
+        let log = planned.told.log.clone();
+        written.map(|_| ()).map_err(|source| RestoreError::Readers { log, source })
+    }
+
+    /// Into both slots: should one of them rot, the other still knows the start and the end.
+    fn write_checkpoint(&self, mark: Mark, producers: ProducersAt) -> Result<(), IoError> {
+        let (disk, planned, directory) = (&**self.disk, self.planned, &self.directory());
+        let census = Census::of(planned.bases.iter().copied());
+        let (log_id, start, clean) = (planned.id, planned.told.start, true);
+        let checkpoint = Checkpoint { log_id, clean, start, mark, census, producers };
+        let mut file = CheckpointFile::create(disk, directory)?;
+        (0..2).try_for_each(|_| file.write(disk, directory, &checkpoint))
+    }
+}
+
+/// The next frame of a store, behind damage too, and where it stands.
+fn next_frame(
+    scan: &mut Scan<'_>,
+) -> Result<Option<(u64, crate::log::frame::FrameHeader)>, IoError> {
+    loop {
+        match scan.next()? {
+            Found::Frame { position, header, .. } => return Ok(Some((position, header))),
+            Found::Footer { .. } => return Ok(None),
+            Found::Nothing { .. } => {
+                if !scan.resync()? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a log will be after a restore: which segments it keeps, and where it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Cut, RestoreError, RestoredLog};
+use crate::log::checkpoint::{Checkpoint, Slots};
+use crate::log::disk::{Disk, ReadOnly};
+use crate::log::error::{IoError, OpenError};
+use crate::log::footer::Footer;
+use crate::log::frame::FrameHeader;
+use crate::log::meta::Meta;
+use crate::log::names::{self, LogName};
+use crate::log::offset::{LogId, Offset};
+use crate::log::readers;
+use crate::log::scan::{Found, Scan};
+use crate::log::store::Store;
+use crate::log::store_header::STORE_HEADER_BYTES;
+use crate::log::width::wide;
+
+/// A log of the backup and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) told: RestoredLog,
+    pub(super) directory: PathBuf,
+    pub(super) id: LogId,
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// The base offsets of the stores that are kept, the last of them maybe in part.
+    pub(super) bases: Vec<Offset>,
+    /// Whether the log ends before it does in the backup.
+    pub(super) is_cut: bool,
+    /// Whether the last store that is kept is cut within.
+    pub(super) is_last_cut: bool,
+}
+
+/// The stores of a log in the backup.
+struct Stores<'a> {
+    disk: &'a dyn Disk,
+    directory: &'a Path,
+    id: LogId,
+    bases: &'a [Offset],
+    start: Offset,
+}
+
+impl Planned {
+    pub(super) fn of(
+        disk: &Arc<dyn Disk>,
+        backup: &Path,
+        name: LogName,
+        cut: &Cut,
+    ) -> Result<Self, RestoreError> {
+        let disk = &ReadOnly(&**disk);
+        let directory = names::logs(backup).join(name.as_str());
+        let Some(meta) = Meta::read(disk, &directory)? else {
+            let what = "is missing or damaged; put the backup in order with `varve repair` first";
+            let (path, what) = (names::meta(&directory), what.to_owned());
+            return Err(OpenError::Invalid { path, what }.into());
+        };
+        let slots = Slots::read(disk, &directory)?.and_then(|slots| slots.newest);
+        let checkpoint = slots.map(|(_, newest)| newest).filter(|held| held.log_id == meta.id);
+        let list = disk.list(&directory).map_err(IoError::at("list", &directory))?;
+        let mut bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
+        bases.sort_unstable();
+        let lowest = bases.first().copied().unwrap_or(Offset::ZERO);
+        let start = checkpoint.map_or(lowest, |held| held.start);
+        bases.retain(|base| *base >= start);
+        let stores = Stores { disk, directory: &directory, id: meta.id, bases: &bases, start };
+        let known = checkpoint.map_or(start, |held| held.mark.durable_end);
+        let backup_end = stores.end()?.max(known);
+        let end = match cut {
+            Cut::Nowhere => backup_end,
+            Cut::Time(time_us) => stores.end_before(*time_us)?.unwrap_or(backup_end),
+            Cut::Offsets(offsets) => match offsets.get(&name).copied() {
+                None => backup_end,
+                Some(offset) if offset < start || offset > backup_end => {
+                    let end = backup_end;
+                    return Err(RestoreError::OutOfRange { log: name, offset, start, end });
+                }
+                Some(offset) if offset == backup_end => backup_end,
+                Some(offset) => stores.end_below(offset)?,
+            },
+        };
+        let is_cut = end < backup_end;
+        let next = bases.iter().copied().find(|base| *base >= end);
+        if is_cut {
+            bases.retain(|base| *base < end);
+        }
+        let is_last_cut = is_cut && !bases.is_empty() && next != Some(end);
+        let store_bytes = bytes(disk, &directory, &bases)?;
+        let readers = readers::read(disk, &directory, meta.id)?.unwrap_or_default();
+        let readers_moved = readers.iter().filter(|reader| reader.offset > end).count();
+        let log = name;
+        let told = RestoredLog { log, start, end, backup_end, store_bytes, readers_moved };
+        let id = meta.id;
+        Ok(Self { told, directory, id, checkpoint, bases, is_cut, is_last_cut })
+    }
+}
+
+fn bytes(disk: &dyn Disk, directory: &Path, bases: &[Offset]) -> Result<u64, IoError> {
+    let sizes = bases.iter().map(|base| {
+        let path = names::store(directory, *base);
+        let file = disk.open_to_read(&path).map_err(IoError::at("open", &path))?;
+        file.file_bytes().map_err(IoError::at("stat", &path))
+    });
+    sizes.sum()
+}
+
+impl Stores<'_> {
+    /// The end of the last store's frames, or what its footer says.
+    fn end(&self) -> Result<Offset, IoError> {
+        let Some(&last) = self.bases.last() else {
+            return Ok(self.start);
+        };
+        let store = self.open(last)?;
+        if let Some(footer) = store.footer()? {
+            return Ok(footer.end);
+        }
+        Ok(last_kept(&store, last, &|_| true)?.0)
+    }
+
+    /// The end of the last batch that ends at `offset` or below it.
+    fn end_below(&self, offset: Offset) -> Result<Offset, IoError> {
+        let keeps = |header: &FrameHeader| header.next_offset() <= offset;
+        let after = self.bases.partition_point(|base| *base <= offset);
+        match after.checked_sub(1).and_then(|at| self.bases.get(at)) {
+            Some(&base) if base < offset => Ok(last_kept(&self.open(base)?, base, &keeps)?.0),
+            _ => Ok(offset),
+        }
+    }
+
+    /// The base of the first batch that was appended at the time or later; `None` without one.
+    fn end_before(&self, time_us: u64) -> Result<Option<Offset>, IoError> {
+        let keeps = |header: &FrameHeader| header.append_time_us < time_us;
+        for &base in self.bases {
+            let store = self.open(base)?;
+            let is_older = |footer: Footer| footer.last_time_us < time_us;
+            if store.footer()?.is_some_and(is_older) {
+                continue;
+            }
+            if let (end, false) = last_kept(&store, base, &keeps)? {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self, base: Offset) -> Result<Store, IoError> {
+        let path = names::store(self.directory, base);
+        Store::open(self.disk, &path, self.id, base).map_err(|fault| fault.at(&path))
+    }
+}
+
+/// The end of the frames of a store that are kept, up to the first that is not, and whether all
+/// are.
+fn last_kept(
+    store: &Store,
+    base: Offset,
+    keeps: &dyn Fn(&FrameHeader) -> bool,
+) -> Result<(Offset, bool), IoError> {
+    let mut end = base;
+    let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
+    loop {
+        match scan.next()? {
+            // Left over from before a cut.
+            Found::Frame { header, .. } if header.base < end => {}
+            Found::Frame { header, .. } if !keeps(&header) => return Ok((end, false)),
+            Found::Frame { header, .. } => end = header.next_offset(),
+            Found::Footer { .. } => return Ok((end, true)),
+            Found::Nothing { .. } => {
+                if !scan.resync()? {
+                    return Ok((end, true));
+                }
+            }
+        }
+    }
+}
