@@ -111,14 +111,7 @@ impl Keys {
         let logging = logging::read(&mut typed)?;
         let storage = Options { slow_sync: logging.slow_sync, ..storage };
         let audit = audit::read(&mut typed)?;
-        let plaintext = typed.switch_or_flag("insecure.plaintext", overrides.plaintext)?;
-        let plaintext_subject = typed.text(
-            "insecure.subject",
-            None,
-            Subject::new("anonymous").expect("printable ASCII"),
-            "1 to 255 printable ASCII characters such as \"anonymous\"",
-            |text| Subject::new(text).ok(),
-        )?;
+        let (plaintext, plaintext_subject) = plaintext(&mut typed, overrides.plaintext)?;
         Ok(Self {
             listen,
             data_dir,
@@ -143,6 +136,19 @@ impl Keys {
             effective: typed.finish()?,
         })
     }
+}
+
+/// `[insecure]`: whether everyone is one subject, and which.
+fn plaintext(typed: &mut Typed<'_>, flag: bool) -> Result<(bool, Subject), ConfigError> {
+    let plaintext = typed.switch_or_flag("insecure.plaintext", flag)?;
+    let subject = typed.text(
+        "insecure.subject",
+        None,
+        Subject::new("anonymous").expect("printable ASCII"),
+        "1 to 255 printable ASCII characters such as \"anonymous\"",
+        |text| Subject::new(text).ok(),
+    )?;
+    Ok((plaintext, subject))
 }
 
 /// `[log]`: what a log gets that sets nothing itself.
