@@ -22,7 +22,7 @@ pub struct Audit {
 pub(super) fn read(typed: &mut Typed<'_>) -> Result<Option<Audit>, ConfigError> {
     let is_kept = typed.switch("audit.log", true)?;
     let ages = Duration::from_secs(1)..=3650 * DAY;
-    let retention_age = typed.duration_or_never("audit.retention_age", Some(90 * DAY), ages)?;
+    let retention_age = typed.duration_or_never("audit.retention_age", None, ages)?;
     let retention_bytes = typed.bytes("audit.retention_bytes", 256 * MIB, MIB..=1024 * GIB)?;
     Ok(is_kept.then_some(Audit { retention_age, retention_bytes }))
 }

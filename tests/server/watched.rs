@@ -104,7 +104,11 @@ fn names(metrics: &str) -> BTreeSet<String> {
 fn names_in(text: &str) -> BTreeSet<String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c| !is_of_name(c))
-        .filter(|word| word.starts_with("varve_") || word.starts_with("process_"))
+        .filter(|word| {
+            // Packages are called alike, with a version or its place behind.
+            let rest = word.strip_prefix("varve_").or_else(|| word.strip_prefix("process_"));
+            rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        })
         .map(str::to_owned)
         .collect()
 }

@@ -14,6 +14,7 @@ use crate::acl::Policy;
 use crate::log::{DEFAULT_LOG, LogName, LogOverrides, Options, SimDisk};
 use crate::service::identity::Identity;
 use crate::service::session::Cut;
+use crate::service::tag::Tag;
 use crate::tls::Subject;
 
 #[allow(unreachable_pub, clippy::print_stdout)]
@@ -40,7 +41,7 @@ const OTHER: &str = "p, root, other, consume";
 /// Root as the checker leaves it, who wants to consume.
 fn caller(guard: &Guard) -> Caller {
     let identity = Identity::everyone(Subject::new("root").unwrap());
-    Caller::new(identity, Need::Permission(Action::Consume), guard.rules.load_full())
+    Caller::new(identity, Need::Permission(Action::Consume), guard.rules.load_full(), Tag::unsaid())
 }
 
 /// A stream of root's, if it is let in.

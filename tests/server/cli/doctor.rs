@@ -222,7 +222,7 @@ fn a_running_server_is_known_by_its_data_and_its_port() {
     let examined = Examined::of(flags(&site, &["doctor", "--json"], &server.address));
     examined.expect("server", "ok", &[&process, "has the data directory"]);
     examined.expect("port", "ok", &["the server of this data", &process, &server.address]);
-    examined.expect("data_format", "ok", &["1 log"]);
+    examined.expect("data_format", "ok", &["2 logs"]);
     let elsewhere = examine(&site, "127.0.0.1:1");
     elsewhere.expect("port", "note", &["nobody listens on 127.0.0.1:1"]);
     assert!(site.data() == before, "something was changed");
