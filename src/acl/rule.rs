@@ -68,11 +68,15 @@ impl Rule {
 
     /// Whether it allows `action` to something.
     pub(super) fn allows(&self, action: Action) -> bool {
-        self.effect == Effect::Allow && self.action.is_none_or(|own| own == action)
+        self.effect == Effect::Allow && self.is_about(action)
     }
 
     pub(super) fn applies(&self, action: Action, object: &str) -> bool {
-        self.action.is_none_or(|own| own == action) && self.pattern.matches(object)
+        self.is_about(action) && self.pattern.matches(object)
+    }
+
+    fn is_about(&self, action: Action) -> bool {
+        self.action.is_none_or(|own| own == action)
     }
 }
 
