@@ -1,7 +1,7 @@
 //! Exports spans by OTLP over HTTP, in its JSON form, from a thread of its own.
 //!
-//! Source: the OpenTelemetry protocol, version 1.9, and its conventions for spans of RPCs. The SDK
-//! would bring sixty crates for one message.
+//! Source: the OpenTelemetry protocol's JSON encoding, and its conventions for spans of RPCs. The
+//! SDK would bring some sixty crates for one message.
 
 use std::io;
 use std::sync::Arc;

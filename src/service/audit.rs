@@ -4,6 +4,7 @@
 //! A client that is denied and keeps trying must fill neither: beyond a number per second denials
 //! are only counted, and the count is told with the next one.
 
+use std::error::Error;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,9 +18,7 @@ use super::records;
 use super::refusal::Denied;
 use super::tag::Tag;
 use crate::line_limit::LineLimit;
-use crate::log::{
-    Append, AppendError, CreateError, Durability, Log, LogName, LogOverrides, Logs, UpdateError,
-};
+use crate::log::{Append, AppendError, Durability, Log, LogName, LogOverrides, Logs};
 use crate::tls::Subject;
 
 /// Keeps who changed what. All calls may run concurrently.
@@ -76,27 +75,26 @@ impl Audit {
             && let Err(error) = append(log, &record(name, fields))
             && let Some(untold) = self.failures.line()
         {
-            log::warn!(event = name, error:err, untold; "audit_record_lost");
+            log::warn!(lost = name, error:err, untold; "audit_record_lost");
         }
     }
 }
 
 /// The log `_audit`, made if it is not there, kept as `settings` say.
 pub(crate) fn open(logs: &Logs, settings: LogOverrides) -> Option<Arc<Log>> {
+    let opened = find_or_make(logs, settings);
+    opened
+        .inspect_err(|error| {
+            log::error!(error = log::kv::Value::from_dyn_error(&**error); "audit_unavailable");
+        })
+        .ok()
+}
+
+fn find_or_make(logs: &Logs, settings: LogOverrides) -> Result<Arc<Log>, Box<dyn Error>> {
     let name = LogName::audit();
-    let made: Result<_, Box<dyn std::error::Error>> = match logs.get(name.as_str()) {
-        Some(log) => keep(&log, settings).map(|()| log).map_err(Into::into),
-        None => make(logs, &name, settings).map_err(Into::into),
-    };
-    made.inspect_err(|error| log::error!(error:% = error; "audit_unavailable")).ok()
-}
-
-fn make(logs: &Logs, name: &LogName, settings: LogOverrides) -> Result<Arc<Log>, CreateError> {
-    logs.create(name, settings)
-}
-
-fn keep(log: &Arc<Log>, settings: LogOverrides) -> Result<(), UpdateError> {
-    log.update(|own| *own = settings).map(drop)
+    let Some(log) = logs.get(name.as_str()) else { return Ok(logs.create(&name, settings)?) };
+    log.update(|own| *own = settings)?;
+    Ok(log)
 }
 
 /// One object of JSON.

@@ -269,14 +269,13 @@ fn load_reads_a_file_and_names_it_in_errors() {
 #[test]
 fn the_servers_own_log_is_read_by_those_who_administer_it_and_appended_to_by_nobody() {
     let text = "p, root, *, *\np, clerk, _audit, admin\np, report, *, consume\n";
-    let policy = Policy::parse(text, Path::new("acl.csv")).unwrap();
-    let permits = |subject, action| policy.permits(subject, action, "_audit");
+    let listed = policy(text);
+    let permits = |subject, action| listed.permits(subject, action, "_audit");
     assert!(permits("root", Action::Consume) && permits("root", Action::Admin));
     assert!(permits("clerk", Action::Consume) && !permits("report", Action::Consume));
     for subject in ["root", "clerk", "report"] {
         assert!(!permits(subject, Action::Produce), "{subject}");
     }
-    let denied = "p, eve, *, *\np, eve, _audit, admin, deny\n";
-    let policy = Policy::parse(denied, Path::new("acl.csv")).unwrap();
-    assert!(!policy.permits("eve", Action::Consume, "_audit"));
+    let denied = policy("p, eve, *, *\np, eve, _audit, admin, deny\n");
+    assert!(!denied.permits("eve", Action::Consume, "_audit"));
 }

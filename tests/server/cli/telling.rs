@@ -1,9 +1,11 @@
 //! What a server tells of itself: its own log, and the log of who changed what.
 
+use std::time::Instant;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::site::{Running, Site, run, varve};
+use super::site::{PATIENCE, Running, Site, run, varve};
 
 fn serve(site: &Site, more: &str) -> Running {
     site.write(
@@ -46,8 +48,10 @@ fn who_changed_what_is_read_by_those_who_administer_it() {
     server.wait_for_log("event=reload_refused");
 
     // What was told in the log a moment ago may not be written yet.
+    let began = Instant::now();
     let mut told = audit(&site, &server, "clerk");
     while told.len() < 6 {
+        assert!(began.elapsed() < PATIENCE, "{told:?}");
         told = audit(&site, &server, "clerk");
     }
     let events: Vec<_> = told.iter().map(|record| record["event"].as_str().unwrap()).collect();
