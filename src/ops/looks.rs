@@ -70,7 +70,7 @@ impl Looks {
     }
 
     fn look_at_readers(&mut self, log: &Log, readers_max: usize) {
-        let readers = match log.readers() {
+        let readers = match log.watch_readers() {
             Ok(readers) => readers,
             Err(ReaderError::Damaged) => {
                 self.readers_damaged += 1;

@@ -317,6 +317,26 @@ fn r7_what_a_start_finds_is_on_the_disk_before_it_is_told() {
     }
 }
 
+/// A thousand logs are watched at once, right after a start.
+#[test]
+fn watching_readers_reads_their_file_once_and_leaves_it_to_be_loaded() {
+    let rig = rig();
+    run(&rig, to("a", 1)).unwrap();
+    let rig = rig.killed();
+    let before = rig.disk.trace().len();
+    let watched = || rig.log.watch_readers().map(|readers| readers[0].offset.get());
+    assert_eq!(watched(), Ok(1));
+    rig.disk.fail(Op::Open, 0, std::io::ErrorKind::Other);
+    assert_eq!(watched(), Ok(1), "without a look at the file");
+    assert_eq!(rig.disk.trace().len(), before, "and without a change to it");
+    // Whoever goes on from there has it durable first.
+    assert_eq!(rig.log.readers(), Err(ReaderError::Failed), "nor takes it from there");
+    assert_eq!(positions(&rig), at(&[("a", 1)]));
+    assert_eq!(rig.disk.trace()[before..], [(Op::Write, path()), (Op::Sync, path())]);
+    assert_eq!(offset(run(&rig, to("a", 2))), Ok(2));
+    assert_eq!(watched(), Ok(2));
+}
+
 #[test]
 fn a_torn_tail_is_cut_so_that_nothing_of_it_comes_back() {
     let rig = rig();

@@ -29,6 +29,16 @@ impl Log {
         self.look(|readers| readers.values().cloned().collect())
     }
 
+    /// All readers, in the order of their names, as they are watched: after a start a position may
+    /// not be durable yet. Blocks on the disk the first time, and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Failed`, `Closed` and `Deleted`, as [`Log::reader`].
+    pub fn watch_readers(&self) -> Result<Vec<Reader>, ReaderError> {
+        self.unless_gone(self.readers.watch(|readers| readers.values().cloned().collect()))
+    }
+
     /// The lowest offset at which a reader stands; `None` if there is no reader.
     ///
     /// # Errors
@@ -94,9 +104,12 @@ impl Log {
         &self,
         look: impl FnOnce(&BTreeMap<ReaderName, Reader>) -> R,
     ) -> Result<R, ReaderError> {
-        let looked = self.readers.look(look).map_err(|error| self.unless_deleted(error))?;
-        // Those that were loaded outlive the log.
-        if self.is_gone() { Err(ReaderError::Deleted) } else { Ok(looked) }
+        self.unless_gone(self.readers.look(look))
+    }
+
+    /// Those that are known outlive the log.
+    fn unless_gone<R>(&self, looked: Result<R, ReaderError>) -> Result<R, ReaderError> {
+        if self.is_gone() { Err(ReaderError::Deleted) } else { looked }
     }
 
     /// A deletion closes the readers.

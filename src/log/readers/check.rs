@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::Reader;
 use super::format::{self, Contents};
-use super::journal::FILE_BYTES_MAX;
 use crate::log::disk::Disk;
 use crate::log::error::IoError;
 use crate::log::names;
 use crate::log::offset::LogId;
 use crate::log::width::{narrow, wide};
+
+/// No file is longer, in bytes; a larger one is not read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// What is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,11 @@ fn contents(
     directory: &Path,
     log_id: LogId,
 ) -> Result<Option<Result<Contents, String>>, IoError> {
+    Ok(bytes(disk, directory)?.map(|bytes| format::decode(&bytes, log_id)))
+}
+
+/// The whole file; `None` if there is none.
+pub(super) fn bytes(disk: &dyn Disk, directory: &Path) -> Result<Option<Vec<u8>>, IoError> {
     let path = names::readers(directory);
     let file = match disk.open_to_read(&path) {
         Ok(file) => file,
@@ -60,5 +67,5 @@ fn contents(
     let mut bytes = vec![0; narrow(file_bytes.min(FILE_BYTES_MAX))];
     let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", &path))?;
     bytes.truncate(read);
-    Ok(Some(format::decode(&bytes, log_id)))
+    Ok(Some(bytes))
 }

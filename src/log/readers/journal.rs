@@ -10,21 +10,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::format::{self, HEADER_BYTES, Identity};
-use super::{Changes, Live};
+use super::format::{self, Contents, HEADER_BYTES, Identity};
+use super::{Changes, Live, check};
 use crate::log::disk::Disk;
 use crate::log::error::{IoError, ReaderError, SYNC};
 use crate::log::names;
 use crate::log::offset::LogId;
 use crate::log::seed::salt;
-use crate::log::width::{narrow, wide};
+use crate::log::width::wide;
 
 /// The smallest file, in bytes: a hundred commits or more before it is replaced.
 const CAPACITY_MIN: usize = 16 << 10;
 /// Capacities are multiples of this.
 const CAPACITY_STEP: usize = 4 << 10;
-/// No file is longer, in bytes; a larger one is not read.
-pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The file and where its next entry goes.
 #[derive(Debug)]
@@ -72,17 +70,18 @@ impl Journal {
         matches!(self.state, State::Closed)
     }
 
+    /// Reads the readers and changes nothing.
+    pub(super) fn see(&mut self) -> Result<Live, ReaderError> {
+        let read = self.read()?;
+        Ok(read.map_or_else(Live::new, |(_, contents)| contents.readers))
+    }
+
     /// Reads the readers, durable when this returns.
     pub(super) fn load(&mut self) -> Result<Live, ReaderError> {
-        let bytes = match self.read() {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => {
-                self.state = State::Absent;
-                return Ok(Live::new());
-            }
-            Err(error) => return Err(self.failed(&error)),
+        let Some((bytes, contents)) = self.read()? else {
+            self.state = State::Absent;
+            return Ok(Live::new());
         };
-        let contents = format::decode(&bytes, self.log_id).map_err(|what| self.damaged(&what))?;
         if contents.torn_bytes > 0 {
             log::warn!(
                 path:% = self.path().display(), position = contents.end,
@@ -195,19 +194,12 @@ impl Journal {
         file.sync().map_err(IoError::at(SYNC, path))
     }
 
-    /// The whole file; `None` if there is none.
-    fn read(&self) -> Result<Option<Vec<u8>>, IoError> {
-        let path = self.path();
-        let file = match self.disk.open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(IoError::at("open", &path)(e)),
-        };
-        let file_bytes = file.file_bytes().map_err(IoError::at("stat", &path))?;
-        let mut bytes = vec![0; narrow(file_bytes.min(FILE_BYTES_MAX))];
-        let read = file.read_at(&mut bytes, 0).map_err(IoError::at("read", &path))?;
-        bytes.truncate(read);
-        Ok(Some(bytes))
+    /// The file's bytes and what they say; `None` if there is no file.
+    fn read(&mut self) -> Result<Option<(Vec<u8>, Contents)>, ReaderError> {
+        let read = check::bytes(&*self.disk, &self.directory).map_err(|e| self.failed(&e))?;
+        let Some(bytes) = read else { return Ok(None) };
+        let contents = format::decode(&bytes, self.log_id).map_err(|what| self.damaged(&what))?;
+        Ok(Some((bytes, contents)))
     }
 
     fn write(&self, bytes: &[u8], position: usize) -> Result<(), IoError> {

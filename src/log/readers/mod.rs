@@ -1,11 +1,12 @@
 //! The readers of a log: named positions from which consumers go on.
 //!
 //! Nothing is read before a reader is asked for, and a log that never had one has no file. What is
-//! answered is durable, also a position that is only told. `format` is the file's bytes, `journal`
-//! its life.
+//! answered is durable, also a position that is only told: readers that were read count for those
+//! who watch, and are loaded, which writes and syncs, before anyone builds on them. `format` is the
+//! file's bytes, `journal` its life.
 //!
-//! Lock order: `journal`, then `live`. Only the first is held across file operations, and a look at
-//! readers that were loaded does not take it.
+//! Lock order: `journal`, then `known`. Only the first is held across file operations, and a look
+//! at readers that are known does not take it.
 
 mod check;
 mod format;
@@ -68,8 +69,30 @@ pub enum ReaderAction {
 #[derive(Debug)]
 pub(crate) struct Readers {
     journal: Mutex<Journal>,
-    /// `None` until they are loaded.
-    live: Mutex<Option<Live>>,
+    known: Mutex<Known>,
+}
+
+/// What is known of the readers.
+#[derive(Debug)]
+enum Known {
+    Nothing,
+    /// As the file was read, perhaps from the page cache alone.
+    Seen(Live),
+    /// Durable, and what changes are made to.
+    Loaded(Live),
+}
+
+impl Known {
+    fn seen(&self) -> Option<&Live> {
+        match self {
+            Self::Nothing => None,
+            Self::Seen(live) | Self::Loaded(live) => Some(live),
+        }
+    }
+
+    fn loaded(&self) -> Option<&Live> {
+        if let Self::Loaded(live) = self { Some(live) } else { None }
+    }
 }
 
 type Live = BTreeMap<ReaderName, Reader>;
@@ -80,16 +103,26 @@ impl Readers {
     /// Those of the log in `directory`. Does nothing yet.
     pub(crate) fn new(disk: &Arc<dyn Disk>, directory: &Path, log_id: LogId) -> Self {
         let journal = Mutex::new(Journal::new(disk, directory, log_id));
-        Self { journal, live: Mutex::default() }
+        Self { journal, known: Mutex::new(Known::Nothing) }
     }
 
     /// Has `look` look at all readers, which are loaded now if need be.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Live) -> R) -> Result<R, ReaderError> {
-        if let Some(live) = &*self.live.lock() {
+        if let Some(live) = self.known.lock().loaded() {
             return Ok(look(live));
         }
         self.load(&mut self.journal.lock())?;
-        self.live.lock().as_ref().map(look).ok_or(ReaderError::Failed)
+        self.known.lock().loaded().map(look).ok_or(ReaderError::Failed)
+    }
+
+    /// Has `look` look at all readers, which are read now if need be: for those who watch a
+    /// thousand logs, and would wait for a sync of each.
+    pub(crate) fn watch<R>(&self, look: impl FnOnce(&Live) -> R) -> Result<R, ReaderError> {
+        if let Some(live) = self.known.lock().seen() {
+            return Ok(look(live));
+        }
+        self.see(&mut self.journal.lock())?;
+        self.known.lock().seen().map(look).ok_or(ReaderError::Failed)
     }
 
     /// Does what `orders` ask, one after the other, with one sync for all of them. Answers with the
@@ -107,7 +140,7 @@ impl Readers {
         if let Err(error) = self.load(&mut journal).and_then(|()| self.settle(&mut journal)) {
             return orders.iter().map(|_| Err(error.clone())).collect();
         }
-        let mut draft = Draft::new(&self.live, terms);
+        let mut draft = Draft::new(&self.known, terms);
         let answers = orders.iter().map(|order| draft.run(order)).collect();
         let changes = draft.changes;
         if changes.is_empty() {
@@ -117,7 +150,7 @@ impl Readers {
             // Some may have been refused because of others that are not done now.
             return orders.iter().map(|_| Err(error.clone())).collect();
         }
-        if let Some(live) = &mut *self.live.lock() {
+        if let Known::Loaded(live) = &mut *self.known.lock() {
             apply(changes, live);
         }
         answers
@@ -142,9 +175,21 @@ impl Readers {
         if journal.is_closed() {
             return Err(ReaderError::Closed);
         }
-        if self.live.lock().is_none() {
+        if self.known.lock().loaded().is_none() {
             let live = journal.load()?;
-            *self.live.lock() = Some(live);
+            *self.known.lock() = Known::Loaded(live);
+        }
+        Ok(())
+    }
+
+    /// Reads the readers unless another did while this one waited for the journal.
+    fn see(&self, journal: &mut Journal) -> Result<(), ReaderError> {
+        if journal.is_closed() {
+            return Err(ReaderError::Closed);
+        }
+        if self.known.lock().seen().is_none() {
+            let live = journal.see()?;
+            *self.known.lock() = Known::Seen(live);
         }
         Ok(())
     }
@@ -155,7 +200,7 @@ impl Readers {
     }
 
     fn after(&self, changes: &Changes) -> Live {
-        let mut live = self.live.lock().clone().unwrap_or_default();
+        let mut live = self.known.lock().loaded().cloned().unwrap_or_default();
         apply(changes.clone(), &mut live);
         live
     }
@@ -195,7 +240,7 @@ pub(crate) struct Terms {
 
 /// The readers as they will be once the orders so far are durable.
 struct Draft<'a> {
-    live: &'a Mutex<Option<Live>>,
+    known: &'a Mutex<Known>,
     terms: &'a Terms,
     changes: Changes,
     /// How many readers there will be.
@@ -203,9 +248,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(live: &'a Mutex<Option<Live>>, terms: &'a Terms) -> Self {
-        let count = live.lock().as_ref().map_or(0, BTreeMap::len);
-        Self { live, terms, changes: Changes::new(), count }
+    fn new(known: &'a Mutex<Known>, terms: &'a Terms) -> Self {
+        let count = known.lock().loaded().map_or(0, BTreeMap::len);
+        Self { known, terms, changes: Changes::new(), count }
     }
 
     fn run(&mut self, order: &ReaderOrder) -> Result<Reader, ReaderError> {
@@ -228,7 +273,7 @@ impl<'a> Draft<'a> {
     fn standing(&self, name: &ReaderName) -> Option<Reader> {
         match self.changes.get(name) {
             Some(changed) => changed.clone(),
-            None => self.live.lock().as_ref().and_then(|live| live.get(name)).cloned(),
+            None => self.known.lock().loaded().and_then(|live| live.get(name)).cloned(),
         }
     }
 
