@@ -69,10 +69,11 @@ impl Resting {
     }
 
     /// Opens the files to append.
-    pub(crate) fn wake(self) -> Result<Active, IoError> {
+    pub(crate) fn wake(&self) -> Result<Active, IoError> {
         let files = self.segment.files().map_err(|fault| fault.at(&self.segment.store_path()))?;
         let allocated_bytes = files.store.file_bytes()?;
         let Self { segment, mark, began } = self;
+        let (segment, mark, began) = (Arc::clone(segment), *mark, *began);
         let (prepare_asked, writes) = (false, Writes::default());
         Ok(Active { segment, files, mark, allocated_bytes, began, prepare_asked, writes })
     }

@@ -274,7 +274,7 @@ impl Writer {
 
     /// How many of `spans` go into the active segment, at least one; rolls if none fits.
     fn place_for(&mut self, log: &Arc<Log>, spans: &[Span]) -> Result<usize, Fault> {
-        self.wake()?;
+        self.wake().map_err(Fault::of)?;
         if let Tail::Active(active) = &self.tail {
             let count = active.fitting(spans, log.settings().segment_bytes_max);
             if count > 0 {
@@ -328,9 +328,7 @@ impl Writer {
     }
 
     fn wake(&mut self) -> Result<(), IoError> {
-        if let Tail::Resting(_) = &self.tail
-            && let Tail::Resting(resting) = std::mem::replace(&mut self.tail, Tail::Nowhere)
-        {
+        if let Tail::Resting(resting) = &self.tail {
             self.tail = Tail::Active(resting.wake()?);
         }
         Ok(())
