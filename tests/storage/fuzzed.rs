@@ -73,3 +73,10 @@ fn r6_damage_in_what_appends_would_go_on_in_stops_them() {
 fn a_log_whose_incarnations_are_used_up_is_read_and_not_written() {
     recovery::check(include_bytes!("../fuzz/found/recovery/last-incarnation"));
 }
+
+/// A store with a right header had the largest offset as its base. Both appends that followed got
+/// that offset and were acknowledged, and neither could be read.
+#[test]
+fn a_log_whose_offsets_are_used_up_is_read_and_not_written() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/offsets-used-up"));
+}

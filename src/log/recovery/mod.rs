@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub use self::offline::{RepairKind, RepairOptions, RepairStep, Repaired, repair};
 use super::active::Resting;
 use super::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, ProducersAt};
+use super::disk::Disk;
 use super::engine::Engine;
 use super::error::{IoError, OpenError, SYNC};
 use super::meta::Meta;
@@ -87,7 +88,7 @@ fn look(engine: &Arc<Engine>, directory: &Path, name: &LogName) -> Result<Found,
     let list = disk.list(directory).map_err(IoError::at("list", directory))?;
     let mut all_bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
     all_bases.sort_unstable();
-    let (meta, is_rebuilt) = read_meta(engine, directory, name, &all_bases)?;
+    let (meta, is_rebuilt) = read_meta(disk, directory, name, &all_bases)?;
     let (file, checkpoint) = CheckpointFile::open(disk, directory)?;
     let checkpoint = checkpoint.filter(|held| held.log_id == meta.id);
     let start = checkpoint
@@ -119,6 +120,7 @@ pub(crate) fn open(
             && held.census == census
             && held.mark.durable_end >= producers_from
             && held.mark.incarnation < u64::MAX
+            && !held.mark.durable_end.is_out_of_reach()
     });
     let found = match closed {
         Some(checkpoint) => clean::open(&site, &checkpoint)?,
@@ -139,6 +141,7 @@ pub(crate) fn open(
         }
         // Not before it is certain that the log opens: a refusal changes nothing.
         if is_rebuilt {
+            log::warn!(log:% = name, path:% = names::meta(directory).display(); "meta_rebuilt");
             meta.write(disk, directory)?;
             disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
         }
@@ -148,13 +151,12 @@ pub(crate) fn open(
 }
 
 /// The log's meta file, or one made from its stores, and whether it was made.
-fn read_meta(
-    engine: &Engine,
+pub(crate) fn read_meta(
+    disk: &dyn Disk,
     directory: &Path,
     name: &LogName,
     bases: &[Offset],
 ) -> Result<(Meta, bool), OpenError> {
-    let disk = &*engine.disk;
     if let Some(meta) = Meta::read(disk, directory)? {
         if meta.name == *name {
             return Ok((meta, false));
@@ -163,7 +165,7 @@ fn read_meta(
             format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     }
-    let id = bases.iter().find_map(|base| stored_id(engine, directory, *base));
+    let id = bases.iter().find_map(|base| stored_id(disk, directory, *base));
     let id = match id {
         None => CheckpointFile::open(disk, directory)?.1.map(|checkpoint| checkpoint.log_id),
         stored => stored,
@@ -173,13 +175,11 @@ fn read_meta(
         let what = what.to_owned();
         return Err(OpenError::Invalid { path: names::meta(directory), what });
     };
-    let meta = Meta::new(id, name.clone(), LogOverrides::default());
-    log::warn!(log:% = name, path:% = names::meta(directory).display(); "meta_rebuilt");
-    Ok((meta, true))
+    Ok((Meta::new(id, name.clone(), LogOverrides::default()), true))
 }
 
-fn stored_id(engine: &Engine, directory: &Path, base: Offset) -> Option<LogId> {
-    let file = engine.disk.open(&names::store(directory, base)).ok()?;
+fn stored_id(disk: &dyn Disk, directory: &Path, base: Offset) -> Option<LogId> {
+    let file = disk.open_to_read(&names::store(directory, base)).ok()?;
     let mut bytes = [0; STORE_HEADER_BYTES];
     file.read_at(&mut bytes, 0).ok()?;
     match StoreHeader::decode(&bytes) {

@@ -151,6 +151,8 @@ pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
     verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
     // Nothing that is written now could be told from what a recovery cut before.
     verdict.tail_damaged |= survey.incarnation == u64::MAX;
+    // No append brought the log there, and not many fit behind it.
+    verdict.tail_damaged |= verdict.end.is_out_of_reach();
     if verdict.tail_damaged && verdict.damage.is_empty() {
         // Nobody knows what is gone, or whether anything is.
         let n = survey.stores.len().saturating_sub(1);

@@ -68,8 +68,13 @@ pub(super) fn of(
     let mut plan = Plan { id: Some(meta.id), ..Plan::default() };
     let survey = survey(&site, checkpoint.as_ref())?;
     let verdict = judge(&site, &survey);
-    if survey.incarnation == u64::MAX {
-        plan.left = Some("its incarnations are used up; copy its records into another".to_owned());
+    let used_up = match (survey.incarnation, verdict.end.is_out_of_reach()) {
+        (u64::MAX, _) => Some("incarnations"),
+        (_, true) => Some("offsets"),
+        _ => None,
+    };
+    if let Some(what) = used_up {
+        plan.left = Some(format!("its {what} are used up; copy its records into another"));
     } else if verdict.tail_damaged {
         seal_tail(&site, (&survey, &verdict), &list, &mut plan)?;
     } else {
