@@ -100,7 +100,9 @@ fn open(error: &OpenError) -> u8 {
 fn back_up(error: &BackUpError) -> u8 {
     match error {
         BackUpError::Open(error) => open(error),
-        BackUpError::NotFound { .. } | BackUpError::Exists { .. } => USAGE,
+        BackUpError::NotFound { .. }
+        | BackUpError::Exists { .. }
+        | BackUpError::Misplaced { .. } => USAGE,
         BackUpError::Busy => TAKEN,
         BackUpError::Failed { .. }
         | BackUpError::Closed
@@ -113,7 +115,10 @@ fn restore(error: &RestoreError) -> u8 {
     match error {
         RestoreError::Open(error) => open(error),
         RestoreError::InUse { .. } => TAKEN,
-        RestoreError::NotEmpty { .. } | RestoreError::OutOfRange { .. } => USAGE,
+        RestoreError::NotEmpty { .. }
+        | RestoreError::NotChosen { .. }
+        | RestoreError::OutOfRange { .. }
+        | RestoreError::NotInOrder { .. } => USAGE,
         RestoreError::Readers { .. } | RestoreError::Io(_) => IO,
     }
 }

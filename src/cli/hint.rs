@@ -15,6 +15,9 @@ impl CliError {
     /// What to do next; nothing where the message says it.
     pub(super) fn hints(&self) -> Vec<String> {
         let (first, second) = match self {
+            Self::Restore { source: RestoreError::Open(OpenError::Owned { .. }), .. } => {
+                (Some("stop the server, or name another folder with --to".to_owned()), None)
+            }
             Self::Open(error)
             | Self::BackUp { source: BackUpError::Open(error), .. }
             | Self::Restore { source: RestoreError::Open(error), .. } => {

@@ -172,9 +172,9 @@ pub(crate) const UNFINISHED: &str = ".part";
 
 /// What the folder `whole` is called until it is whole.
 pub(crate) fn unfinished(whole: &Path) -> PathBuf {
-    let mut name = whole.as_os_str().to_owned();
+    let mut name = whole.file_name().unwrap_or_default().to_owned();
     name.push(UNFINISHED);
-    PathBuf::from(name)
+    whole.with_file_name(name)
 }
 
 pub(crate) fn lock(data: &Path) -> PathBuf {
@@ -289,6 +289,14 @@ mod tests {
         for name in ["default", "a", "0", "orders.eu-1_x", &"a".repeat(128)] {
             assert_eq!(LogName::parse(name).map(|n| n.as_str().to_owned()), Ok(name.to_owned()));
         }
+    }
+
+    #[test]
+    fn what_is_not_whole_stands_beside_its_place() {
+        for whole in ["/mnt/monday", "/mnt/monday/"] {
+            assert_eq!(unfinished(Path::new(whole)), Path::new("/mnt/monday.part"));
+        }
+        assert_eq!(unfinished(Path::new("monday")), Path::new("monday.part"));
     }
 
     #[test]

@@ -220,13 +220,18 @@ fn what_cannot_be_restored_is_refused_and_nothing_is_changed() {
     let plan = |backup: &str, target: &str, logs: &[LogName], cut: &Cut| {
         Restore::plan(&disk, Path::new(backup), Path::new(target), logs, cut)
     };
-    let steps = rig.disk.steps();
     let absent = [LogName::parse("absent").unwrap()];
     let refused = plan(BACKUP, TARGET, &absent, &Cut::Nowhere);
     assert!(matches!(refused, Err(RestoreError::Open(OpenError::Absent { .. }))), "{refused:?}");
     let cut = Cut::Offsets(BTreeMap::from([(absent[0].clone(), Offset::ZERO)]));
     let refused = plan(BACKUP, TARGET, &[], &cut);
     assert!(matches!(refused, Err(RestoreError::Open(OpenError::Absent { .. }))), "{refused:?}");
+    rig.logs.create(&absent[0], LogOverrides::default()).unwrap();
+    rig.logs.back_up(Path::new("/both"), &[], &|_| {}).unwrap();
+    let steps = rig.disk.steps();
+    let other = [LogName::parse(DEFAULT_LOG).unwrap()];
+    let refused = plan("/both", TARGET, &other, &cut);
+    assert!(matches!(refused, Err(RestoreError::NotChosen { .. })), "{refused:?}");
     let refused = plan(DATA, TARGET, &[], &Cut::Nowhere);
     assert!(matches!(refused, Err(RestoreError::InUse { .. })), "{refused:?}");
     let refused = plan(BACKUP, DATA, &[], &Cut::Nowhere);
@@ -248,9 +253,43 @@ fn a_directory_that_a_server_left_in_order_or_not_is_restored_too() {
         disk.rename(Path::new(DATA), Path::new(BACKUP)).unwrap();
         for cut in [Cut::Nowhere, at(all[10].0), at(all[23].0)] {
             let copy = disk.after_power_cut(Tear::KeepAll);
+            // Where the last segment of a killed server ends only a start can tell.
+            if is_killed && cut == at(all[23].0) {
+                let refused = restore(&copy, &cut);
+                assert!(matches!(refused, Err(RestoreError::NotInOrder { .. })), "{refused:?}");
+                continue;
+            }
             let end = restore(&copy, &cut).unwrap()[0].end;
             let kept = all.iter().filter(|(base, _)| *base < end).count();
             assert_eq!(open(&copy, TARGET).read_all(), all[..kept], "{is_killed} {cut:?}");
+        }
+    }
+}
+
+/// As a start would find it: unless a checkpoint or store tells more, or nothing tells whose it is.
+#[test]
+fn a_damaged_backup_is_restored_as_far_as_a_start_could_use_it() {
+    for n in 0..3 {
+        let (disk, all) = backed_up();
+        let log = Path::new(BACKUP).join("logs").join(DEFAULT_LOG);
+        let stores = disk.list(&log).unwrap().into_iter().filter(|name| name.ends_with(".store"));
+        let last = log.join(stores.max().unwrap());
+        match n {
+            0 => disk.damage(&log.join("meta"), b"nonsense").unwrap(),
+            1 => disk.remove(&log.join("meta")).unwrap(),
+            _ => {
+                let mut bytes = disk.bytes(&last).unwrap();
+                bytes[..128].fill(0xff);
+                disk.damage(&last, &bytes).unwrap();
+            }
+        }
+        let told = restore(&disk, &Cut::Nowhere).unwrap();
+        let rig = open(&disk, TARGET);
+        assert_eq!(rig.log.bounds().end, told[0].end, "{n}");
+        let lost = rig.log.has_damage();
+        assert_eq!(lost, n == 2, "{n}");
+        if !lost {
+            assert_eq!(rig.read_all(), all, "{n}");
         }
     }
 }

@@ -33,15 +33,24 @@ Examples:
   varve restore /mnt/monday --to /var/lib/varve               and back
 
 A server makes the folder backups/NAME in its data directory, while appends go on: all that was
-acknowledged before is in it. It needs the permission `admin` on each log. Without a server, for
-which the server must be stopped, the folder may be anywhere.
+acknowledged as synced before is in it. It needs the permission `admin` on each log. Without a
+server, for which the server must be stopped, the folder may be anywhere.
 
 Sealed segments are links where the file system allows it, so a backup takes no time and at first no
 space. But a link is the same bytes on the same disk: it saves from a deletion, a trim or a bad
 upgrade, and from a broken disk only once it is copied to another one. To remove it, remove the
 folder.
 
-Then every byte is checked. It ends with 65 if there is damage, as `varve verify` does.";
+Then every byte is checked. With 1, 65 and 74 from the check the backup is there; what was found is
+told.
+
+Exit codes:
+  0   made, and checked unless that was not wanted
+  1   refused, or no server was reached, or the check found a derived file wrong
+  2   wrong certificates; without a server: no such log, or the folder is there already
+  65  the check found damage
+  74  a file could not be read or written
+  75  without a server: one has the directory";
 
 /// Make a backup of logs, while appends go on
 #[derive(Debug, Args)]

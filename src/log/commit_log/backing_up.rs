@@ -133,6 +133,10 @@ impl Log {
         }
         let mark: Mark = *self.mark.lock();
         let (start, end, segments) = (self.start(), mark.durable_end, self.sealed_segments());
+        // What cannot be sealed is not left out.
+        if segments.last().map_or(start, |last| last.end()) != end {
+            return Err(self.backup_failed());
+        }
         let census = Census::of(segments.iter().map(|segment| segment.base()));
         let (log_id, clean) = (self.id, true);
         let checkpoint = Checkpoint { log_id, clean, start, mark, census, producers };

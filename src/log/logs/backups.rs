@@ -2,8 +2,11 @@
 //!
 //! A backup is built under a name that ends in `.part`, made durable, and renamed: it is there
 //! whole or not at all. What is left of one that was cut short goes at the next attempt, and in a
-//! data directory at the next start.
+//! data directory at the next start, unless its lock says that somebody is at it.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +14,19 @@ use super::{Logs, at_once, make_directory};
 use crate::fail_points::fail_point;
 use crate::log::commit_log::{BackedUp, Log};
 use crate::log::copies::{self, MayGoOn};
-use crate::log::disk::Disk;
+use crate::log::disk::{Disk, Lock};
 use crate::log::error::{BackUpError, IoError, OpenError, SYNC};
 use crate::log::names::{self, BackupName, LogName};
 use crate::log::settings::Options;
 use crate::log::verify::{self, Verified, VerifyProgress};
-use crate::log::{parallel, trash};
+use crate::log::{lock, parallel, trash};
 
 /// Logs that are backed up at once. With links it is the disk's syncs that take time.
 const LOGS_AT_ONCE: usize = 4;
 /// Threads that check a backup, beside a server that has other work.
 const CHECK_THREADS: usize = 1;
+/// What an unfinished backup may have in it.
+const PARTS: [&str; 3] = ["LOCK", "clock", "logs"];
 
 impl Logs {
     /// Makes the folder `target`, which must not exist, a backup of the logs that are named, or of
@@ -53,7 +58,13 @@ impl Logs {
         };
         let logs = match names {
             [] => self.list(),
-            named => named.iter().map(find).collect::<Result<_, _>>()?,
+            // One may be named twice.
+            named => named
+                .iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(find)
+                .collect::<Result<_, _>>()?,
         };
         let may_go_on = |bytes| {
             copied(bytes);
@@ -137,11 +148,9 @@ fn make(
     target: &Path,
     may_go_on: MayGoOn<'_>,
 ) -> Result<Vec<BackedUp>, BackUpError> {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let own = [names::logs(data), names::trash(data)];
-    if own.iter().any(|own| absolute(target).starts_with(absolute(own))) {
-        let what = "cannot be the backup: it belongs to the data directory's own files".to_owned();
-        return Err(OpenError::Invalid { path: target.to_owned(), what }.into());
+    let (above, backups) = (resolved(above(target)), resolved(&names::backups(data)));
+    if above != backups && above.starts_with(resolved(data)) {
+        return Err(BackUpError::Misplaced { path: target.to_owned(), backups });
     }
     if disk.list(target).is_ok() || disk.open_to_read(target).is_ok() {
         return Err(BackUpError::Exists { path: target.to_owned() });
@@ -153,16 +162,36 @@ fn make(
         disk.rename(&building, target).map_err(IoError::at("rename", &building))?;
         Ok(made)
     });
-    if made.is_err() {
-        // It may be what fills the disk. What cannot be removed goes at the next attempt.
-        let _removed = remove(disk, &building);
-        return made;
-    }
-    let above = target.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or(Path::new("."));
-    disk.sync_directory(above).map_err(IoError::at(SYNC, above))?;
-    made
+    let (made, _claim) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            // It may be what fills the disk. What cannot be removed goes at the next attempt.
+            let _removed = remove(disk, &building);
+            return Err(error);
+        }
+    };
+    // Nothing needs it any more, and a file that stays does no harm.
+    let _removed = disk.remove(&names::lock(target));
+    sync_above(disk, target)?;
+    Ok(made)
 }
+
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Without links, if it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    fs::canonicalize(path).unwrap_or_else(|_| absolute())
+}
+
+fn sync_above(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
+    disk.sync_directory(above(path)).map_err(IoError::at(SYNC, above(path)))
+}
+
+/// What was made, and what keeps others from removing it before it has its name.
+type Made = (Vec<BackedUp>, Box<dyn Lock>);
 
 fn build(
     disk: &dyn Disk,
@@ -170,11 +199,11 @@ fn build(
     (logs, at_once): (&[Arc<Log>], usize),
     building: &Path,
     may_go_on: MayGoOn<'_>,
-) -> Result<Vec<BackedUp>, BackUpError> {
+) -> Result<Made, BackUpError> {
     let inner = names::logs(building);
-    for directory in [building, &inner] {
-        disk.create_directory(directory).map_err(IoError::at("create", directory))?;
-    }
+    disk.create_directory(building).map_err(IoError::at("create", building))?;
+    let claim = lock::take(disk, building)?;
+    disk.create_directory(&inner).map_err(IoError::at("create", &inner))?;
     let copied = parallel::each(at_once, logs, |log| {
         if may_go_on(0) {
             log.back_up(&inner.join(log.name()), may_go_on)
@@ -191,18 +220,21 @@ fn build(
     for directory in [&*inner, building] {
         disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
     }
-    Ok(copied)
+    Ok((copied, claim))
 }
 
 /// Refuses a data directory into which a backup was not wholly restored: its logs would look as if
 /// they had never been.
 pub(super) fn refuse_unrestored(disk: &dyn Disk, data: &Path) -> Result<(), OpenError> {
     let path = names::restoring(data);
-    if disk.list(&path).is_err() {
-        return Ok(());
+    match disk.list(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(IoError::at("list", &path)(e).into()),
+        Ok(_) => {
+            let what = "is a restore that was cut short: run it again, or remove this folder";
+            Err(OpenError::Invalid { path, what: what.to_owned() })
+        }
     }
-    let what = "is a restore that was cut short: run it again, or remove this folder";
-    Err(OpenError::Invalid { path, what: what.to_owned() })
 }
 
 /// Removes what is left of backups in the data directory `data` that were cut short. What cannot be
@@ -214,7 +246,8 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, data: &Path) {
     for name in names.iter().filter(|name| name.ends_with(names::UNFINISHED)) {
         let path = above.join(name);
         match remove(disk, &path) {
-            Ok(()) => log::warn!(path:% = path.display(); "backup_removed"),
+            Ok(true) => log::warn!(path:% = path.display(); "backup_removed"),
+            Ok(false) | Err(BackUpError::Busy) => {}
             Err(error) => {
                 log::warn!(path:% = path.display(), error:err; "backup_not_removed");
             }
@@ -222,9 +255,21 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, data: &Path) {
     }
 }
 
-fn remove(disk: &dyn Disk, building: &Path) -> Result<(), IoError> {
-    if disk.list(building).is_err() {
-        return Ok(());
+/// Removes an unfinished backup that nobody is making; whether there was one.
+fn remove(disk: &dyn Disk, building: &Path) -> Result<bool, BackUpError> {
+    let found = match disk.list(building) {
+        Ok(found) => found,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(IoError::at("list", building)(e).into()),
+    };
+    let claim = names::lock(building);
+    if disk.is_locked(&claim).map_err(IoError::at("look at", &claim))? {
+        return Err(BackUpError::Busy);
     }
-    trash::remove_all(disk, building, &|| true)
+    if found.iter().any(|name| !PARTS.contains(&name.as_str())) {
+        let what = "is no unfinished backup, and a backup would have to replace it".to_owned();
+        return Err(OpenError::Invalid { path: building.to_owned(), what }.into());
+    }
+    trash::remove_all(disk, building, &|| true)?;
+    Ok(true)
 }

@@ -144,12 +144,15 @@ impl Producers {
         durable.take(PART).map(|(id, known)| (*id, known.durable.clone())).collect()
     }
 
-    /// Forgets the batches at and above `end`, and producers of which then none is known.
-    pub(crate) fn cut(&mut self, end: Offset) {
+    /// Forgets the batches at and above `end`, and producers of which then none is known; whether
+    /// there were any.
+    pub(crate) fn cut(&mut self, end: Offset) -> bool {
+        let mut has_cut = false;
         self.known.retain(|_, known| {
-            known.durable.cut(end);
+            has_cut |= known.durable.cut(end);
             !known.durable.batches.is_empty()
         });
+        has_cut
     }
 
     /// Takes in what `others` know more of the same time: producers, and older batches.

@@ -62,11 +62,13 @@ impl Window {
         (self.epoch, self.next) = (epoch, sequence.saturating_add(1));
     }
 
-    /// Forgets the batches at and above `end`.
-    pub(super) fn cut(&mut self, end: Offset) {
+    /// Forgets the batches at and above `end`; whether there were any.
+    pub(super) fn cut(&mut self, end: Offset) -> bool {
+        let before = self.next;
         while self.batches.pop_back_if(|batch| batch.base >= end).is_some() {
             self.next = self.next.saturating_sub(1);
         }
+        self.next != before
     }
 
     /// The batch that is `back` before the next one, from 1.
@@ -113,7 +115,8 @@ mod tests {
     #[test]
     fn a_cut_leaves_what_was_known_then() {
         let mut cut = window(&[(1, 0), (1, 1), (1, 2)]);
-        cut.cut(Offset::new(1));
+        assert!(!cut.cut(Offset::new(3)));
+        assert!(cut.cut(Offset::new(1)));
         assert_eq!(cut, window(&[(1, 0)]));
     }
 

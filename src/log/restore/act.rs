@@ -34,11 +34,11 @@ impl Work<'_> {
     pub(super) fn run(&self) -> Result<(), RestoreError> {
         let (disk, planned, directory) = (&**self.disk, self.planned, &self.directory());
         disk.create_directory(directory).map_err(IoError::at("create", directory))?;
-        self.copy(names::meta)?;
+        self.copy_if_there(names::meta)?;
         let whole = planned.bases.len() - usize::from(planned.is_last_cut);
         for base in planned.bases.iter().take(whole) {
             self.copy(|log| names::store(log, *base))?;
-            self.copy(|log| names::index(log, *base))?;
+            self.copy_if_there(|log| names::index(log, *base))?;
         }
         if planned.is_cut {
             if let Some(base) = planned.bases.get(whole) {
@@ -50,7 +50,7 @@ impl Work<'_> {
             self.write_checkpoint(mark, producers)?;
         } else {
             for name in [names::producers, names::readers, names::checkpoint] {
-                self.copy(name)?;
+                self.copy_if_there(name)?;
             }
         }
         Ok(disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?)
@@ -60,11 +60,14 @@ impl Work<'_> {
         self.target.join(self.planned.told.log.as_str())
     }
 
-    /// Copies a file of the log, if it is there.
     fn copy(&self, name: impl Fn(&Path) -> PathBuf) -> Result<(), IoError> {
         let (from, to) = (name(&self.planned.directory), name(&self.directory()));
-        match copies::copy(&**self.disk, &from, &to, self.may_go_on) {
-            // The index is made anew; what else is missing was missing before.
+        copies::copy(&**self.disk, &from, &to, self.may_go_on)
+    }
+
+    /// Copies a file that a start makes anew, or that need not have been there.
+    fn copy_if_there(&self, name: impl Fn(&Path) -> PathBuf) -> Result<(), IoError> {
+        match self.copy(name) {
             Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(()),
             copied => copied,
         }
@@ -134,13 +137,14 @@ impl Work<'_> {
                 let told = told.unwrap_or(ProducersAt { from: start, in_file: false });
                 return Ok(ProducersAt { from: told.from.min(end), ..told });
             }
-            Some(stored) if stored.offset <= end => {
-                self.copy(names::producers)?;
-                return Ok(ProducersAt { from: stored.offset, in_file: true });
-            }
-            Some(stored) => stored.producers,
+            Some(stored) => stored,
         };
-        known.cut(end);
+        // A producer may have batches from the file's offset on.
+        let has_more = known.producers.cut(end);
+        if known.offset <= end && !has_more {
+            self.copy(names::producers)?;
+            return Ok(ProducersAt { from: known.offset, in_file: true });
+        }
         let mut producers = Producers::new(usize::MAX);
         for &base in &planned.bases {
             let store = self.open(base)?;
@@ -149,7 +153,7 @@ impl Work<'_> {
                 producers.replay(&header);
             }
         }
-        producers.complete(known);
+        producers.complete(known.producers);
         if producers.is_empty() {
             return Ok(ProducersAt { from: end, in_file: false });
         }
@@ -173,7 +177,7 @@ impl Work<'_> {
         let held = readers::read(&ReadOnly(&**self.disk), &planned.directory, planned.id)?;
         let Some(held) = held else {
             // As they are: maybe someone can still make something of them.
-            return Ok(self.copy(names::readers)?);
+            return Ok(self.copy_if_there(names::readers)?);
         };
         if held.is_empty() {
             return Ok(());
@@ -207,6 +211,76 @@ fn next_frame(
                     return Ok(None);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::log::restore::{Cut, Restore};
+    use crate::log::{
+        Append, DEFAULT_LOG, Durability, LogName, Logs, Options, Producer, ProducerId, SimDisk,
+    };
+
+    const DATA: &str = "/data";
+
+    fn open(disk: &SimDisk, folder: &str) -> Arc<Logs> {
+        let options = Options { flushers: 0, min_free_bytes: 0, ..Options::default() };
+        Logs::open(Path::new(folder), Arc::new(disk.clone()), options).unwrap()
+    }
+
+    /// The offset of the producer's batch, and whether it was there already.
+    fn append(logs: &Logs, sequence: u64) -> (u64, bool) {
+        let id = ProducerId::from_bytes([7; 16]).unwrap();
+        let pending = logs.get(DEFAULT_LOG).unwrap().append_batch(Append {
+            payload: &[0],
+            records: NonZeroU32::MIN,
+            durability: Durability::Synced,
+            expected: None,
+            producer: Some(Producer { id, epoch: 1, sequence }),
+        });
+        let pending = pending.unwrap();
+        let told = (pending.base_offset().get(), pending.is_duplicate());
+        logs.work();
+        told
+    }
+
+    /// It is written while appends go on, and so knows of batches behind the offset that it stands
+    /// for. One of them that was cut is new.
+    #[test]
+    fn a_file_of_producers_that_knows_more_than_its_offset_says_is_cut_too() {
+        let disk = SimDisk::new();
+        let logs = open(&disk, DATA);
+        (0..10).for_each(|sequence| assert_eq!(append(&logs, sequence), (sequence, false)));
+        let id = logs.get(DEFAULT_LOG).unwrap().id();
+        logs.close().unwrap();
+        let directory = names::logs(Path::new(DATA)).join(DEFAULT_LOG);
+        let stored = read_producers(&disk, &directory, id, usize::MAX).unwrap().unwrap();
+        let store = Store::open(&disk, &names::store(&directory, Offset::ZERO), id, Offset::ZERO);
+        let store = store.unwrap();
+        let mut scan = Scan::headers(&store, wide(STORE_HEADER_BYTES)).unwrap();
+        let frames = std::iter::from_fn(|| next_frame(&mut scan).unwrap());
+        let (position, header) = frames.into_iter().nth(4).unwrap();
+        let at = (header.base, position);
+        let mut file = ProducersFile::begin(&disk, &directory, id, at).unwrap();
+        for (id, durable) in stored.producers.part(None) {
+            file.put(id, &durable).unwrap();
+        }
+        file.finish().unwrap();
+
+        for cut in [3, 4, 7, 10] {
+            let target = format!("/to-{cut}");
+            let log = LogName::parse(DEFAULT_LOG).unwrap();
+            let cut_at = Cut::Offsets([(log, Offset::new(cut))].into());
+            let on: Arc<dyn Disk> = Arc::new(disk.clone());
+            let plan = Restore::plan(&on, Path::new(DATA), Path::new(&target), &[], &cut_at);
+            plan.unwrap().run(&|_| {}).unwrap();
+            let logs = open(&disk, &target);
+            (0..cut).for_each(|sequence| assert_eq!(append(&logs, sequence), (sequence, true)));
+            assert_eq!(append(&logs, cut), (cut, false), "{cut}");
         }
     }
 }

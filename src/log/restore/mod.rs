@@ -77,6 +77,12 @@ pub enum RestoreError {
         /// Something in it.
         found: String,
     },
+    /// A log is to be cut that is not to be restored.
+    #[error("log {log} is to end at an offset, and is not among the logs to restore")]
+    NotChosen {
+        /// The log.
+        log: LogName,
+    },
     /// A log cannot be cut there.
     #[error(
         "log {log} cannot end at offset {offset}: the backup has {start} up to but not including \
@@ -91,6 +97,16 @@ pub enum RestoreError {
         start: Offset,
         /// The offset after the last one.
         end: Offset,
+    },
+    /// Where a log ends that was not closed in order only a start can tell, and so what is kept of
+    /// its last segment.
+    #[error(
+        "log {log} was not closed in order, and cannot be cut within its last segment; make a \
+         backup of it with `varve backup --data-dir`, which puts it in order, and cut that"
+    )]
+    NotInOrder {
+        /// The log.
+        log: LogName,
     },
     /// The readers of a log could not be written.
     #[error("the readers of log {log} could not be restored")]
@@ -123,8 +139,8 @@ impl Restore {
     ///
     /// # Errors
     ///
-    /// `InUse`, `NotEmpty`, `OutOfRange`; `Open` with `Absent` if the backup has no log of a name,
-    /// and if it is no backup; `Io`.
+    /// `InUse`, `NotEmpty`, `NotChosen`, `OutOfRange`, `NotInOrder`; `Open` with `Absent` if the
+    /// backup has no log of a name, and if it is no backup; `Io`.
     pub fn plan(
         disk: &Arc<dyn Disk>,
         backup: &Path,
@@ -225,9 +241,13 @@ fn chosen<'a>(
     let mut held: Vec<LogName> =
         verify::list(disk, backup)?.iter().map(parse).collect::<Result<_, _>>()?;
     held.sort_unstable();
+    let cut: Vec<&LogName> = cut.collect();
+    if let Some(name) = logs.iter().chain(cut.iter().copied()).find(|name| !held.contains(name)) {
+        return Err(OpenError::Absent { name: name.to_string(), path: above }.into());
+    }
     held.retain(|name| logs.is_empty() || logs.contains(name));
-    match logs.iter().chain(cut).find(|name| !held.contains(name)) {
-        Some(name) => Err(OpenError::Absent { name: name.to_string(), path: above }.into()),
+    match cut.into_iter().find(|name| !held.contains(name)) {
+        Some(name) => Err(RestoreError::NotChosen { log: name.clone() }),
         None => Ok(held),
     }
 }

@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Cut, RestoreError, RestoredLog};
-use crate::log::checkpoint::{Checkpoint, Slots};
+use crate::log::checkpoint::{Census, Checkpoint, Slots};
 use crate::log::disk::{Disk, ReadOnly};
-use crate::log::error::{IoError, OpenError};
+use crate::log::error::IoError;
 use crate::log::footer::Footer;
 use crate::log::frame::FrameHeader;
-use crate::log::meta::Meta;
 use crate::log::names::{self, LogName};
 use crate::log::offset::{LogId, Offset};
-use crate::log::readers;
 use crate::log::scan::{Found, Scan};
-use crate::log::store::Store;
+use crate::log::store::{Store, StoreFault};
 use crate::log::store_header::STORE_HEADER_BYTES;
 use crate::log::width::wide;
+use crate::log::{readers, recovery};
 
 /// A log of the backup and what becomes of it.
 #[derive(Debug)]
@@ -51,19 +50,18 @@ impl Planned {
     ) -> Result<Self, RestoreError> {
         let disk = &ReadOnly(&**disk);
         let directory = names::logs(backup).join(name.as_str());
-        let Some(meta) = Meta::read(disk, &directory)? else {
-            let what = "is missing or damaged; put the backup in order with `varve repair` first";
-            let (path, what) = (names::meta(&directory), what.to_owned());
-            return Err(OpenError::Invalid { path, what }.into());
-        };
-        let slots = Slots::read(disk, &directory)?.and_then(|slots| slots.newest);
-        let checkpoint = slots.map(|(_, newest)| newest).filter(|held| held.log_id == meta.id);
         let list = disk.list(&directory).map_err(IoError::at("list", &directory))?;
         let mut bases: Vec<Offset> = list.iter().filter_map(|f| names::store_base(f)).collect();
         bases.sort_unstable();
+        // Without the file a start goes by what the others say, too.
+        let (meta, _) = recovery::read_meta(disk, &directory, &name, &bases)?;
+        let slots = Slots::read(disk, &directory)?.and_then(|slots| slots.newest);
+        let checkpoint = slots.map(|(_, newest)| newest).filter(|held| held.log_id == meta.id);
         let lowest = bases.first().copied().unwrap_or(Offset::ZERO);
         let start = checkpoint.map_or(lowest, |held| held.start);
         bases.retain(|base| *base >= start);
+        let census = Census::of(bases.iter().copied());
+        let is_in_order = checkpoint.is_some_and(|held| held.clean && held.census == census);
         let stores = Stores { disk, directory: &directory, id: meta.id, bases: &bases, start };
         let known = checkpoint.map_or(start, |held| held.mark.durable_end);
         let backup_end = stores.end()?.max(known);
@@ -82,16 +80,19 @@ impl Planned {
         };
         let is_cut = end < backup_end;
         let next = bases.iter().copied().find(|base| *base >= end);
-        if is_cut {
-            bases.retain(|base| *base < end);
+        let kept = |base: &Offset| !is_cut || *base < end;
+        let kept: Vec<Offset> = bases.iter().copied().filter(kept).collect();
+        let is_last_cut = is_cut && !kept.is_empty() && next != Some(end);
+        if is_last_cut && !is_in_order && !stores.are_sealed(&kept)? {
+            return Err(RestoreError::NotInOrder { log: name });
         }
-        let is_last_cut = is_cut && !bases.is_empty() && next != Some(end);
-        let store_bytes = bytes(disk, &directory, &bases)?;
+        let store_bytes = bytes(disk, &directory, &kept)?;
         let readers = readers::read(disk, &directory, meta.id)?.unwrap_or_default();
         let readers_moved = readers.iter().filter(|reader| reader.offset > end).count();
         let log = name;
         let told = RestoredLog { log, start, end, backup_end, store_bytes, readers_moved };
         let id = meta.id;
+        let bases = kept;
         Ok(Self { told, directory, id, checkpoint, bases, is_cut, is_last_cut })
     }
 }
@@ -111,11 +112,22 @@ impl Stores<'_> {
         let Some(&last) = self.bases.last() else {
             return Ok(self.start);
         };
-        let store = self.open(last)?;
+        let path = names::store(self.directory, last);
+        let store = match Store::open(self.disk, &path, self.id, last) {
+            // What the checkpoint says is all that is known.
+            Err(StoreFault::Header) => return Ok(self.start),
+            store => store.map_err(|fault| fault.at(&path))?,
+        };
         if let Some(footer) = store.footer()? {
             return Ok(footer.end);
         }
         Ok(last_kept(&store, last, &|_| true)?.0)
+    }
+
+    /// Whether the last of the stores has a footer: what stands before it was kept then.
+    fn are_sealed(&self, bases: &[Offset]) -> Result<bool, IoError> {
+        let last = bases.last().map(|last| self.open(*last)).transpose()?;
+        Ok(last.map(|store| store.footer()).transpose()?.flatten().is_some())
     }
 
     /// The end of the last batch that ends at `offset` or below it.

@@ -22,7 +22,11 @@ pub(crate) struct Seen(Arc<Log>);
 
 /// The right to back up some logs.
 #[derive(Debug)]
-pub(crate) struct BackupPermit(Vec<LogName>);
+pub(crate) struct BackupPermit {
+    names: Vec<LogName>,
+    /// These were all there were, so one that was deleted since is no longer wanted.
+    are_all: bool,
+}
 
 impl Guard {
     /// Makes a log, if `caller` may administer one of that name. Blocks on the disk.
@@ -139,7 +143,7 @@ impl Guard {
                 names.push(LogName::parse_any(log.name()).map_err(BadRequest::from)?);
             }
         }
-        Ok(BackupPermit(names))
+        Ok(BackupPermit { names, are_all: named.is_empty() })
     }
 
     /// Makes a backup of the permit's logs, and returns the folder with what is in it. Blocks on
@@ -149,7 +153,9 @@ impl Guard {
         permit: &BackupPermit,
         name: &BackupName,
     ) -> Result<(PathBuf, Vec<BackedUp>), BackUpError> {
-        self.logs.back_up_as(name, &permit.0)
+        let is_wanted = |log: &&LogName| !permit.are_all || self.logs.get(log.as_str()).is_some();
+        let names: Vec<LogName> = permit.names.iter().filter(is_wanted).cloned().collect();
+        self.logs.back_up_as(name, &names)
     }
 
     /// Checks every byte of a backup that was made. Blocks on the disk, and may take long.

@@ -3,7 +3,9 @@
 use grpcio::RpcStatusCode;
 
 use super::{SERVER_DELAY, deleted, stopping, storage_failed};
-use crate::log::{BackUpError, DeleteError, IoError, OpenError, SettingError, TrimError};
+use crate::log::{
+    BackUpError, DeleteError, IoError, OpenError, ReaderError, SettingError, TrimError,
+};
 use crate::service::details::Answer;
 use crate::service::refusal::BadRequest;
 
@@ -88,17 +90,21 @@ pub(super) fn back_up(error: &BackUpError) -> Answer {
         BackUpError::Failed { .. } => storage_failed(),
         BackUpError::Closed => stopping(),
         BackUpError::Io(error) | BackUpError::Open(OpenError::Io(error)) => files(error),
-        BackUpError::Readers { .. } | BackUpError::Open(_) => files_failed(),
+        BackUpError::Readers { source: ReaderError::NoSpace, .. } => disk_is_full(),
+        BackUpError::Readers { .. } | BackUpError::Misplaced { .. } | BackUpError::Open(_) => {
+            files_failed()
+        }
     }
 }
 
 pub(super) fn files(error: &IoError) -> Answer {
-    if error.is_no_space() {
-        let message = "the disk is full".to_owned();
-        return Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
-            .retry_after(SERVER_DELAY);
-    }
-    files_failed()
+    if error.is_no_space() { disk_is_full() } else { files_failed() }
+}
+
+fn disk_is_full() -> Answer {
+    let message = "the disk is full".to_owned();
+    Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
+        .retry_after(SERVER_DELAY)
 }
 
 fn files_failed() -> Answer {
@@ -111,7 +117,7 @@ pub(super) mod tests {
     use std::io;
 
     use super::*;
-    use crate::log::{LogId, LogName, NameError, Offset, ReaderError};
+    use crate::log::{LogId, LogName, NameError, Offset};
     use crate::service::refusal::Refusal;
 
     fn io_error(kind: io::ErrorKind) -> IoError {
@@ -161,18 +167,20 @@ pub(super) mod tests {
     }
 
     fn backups() -> Vec<(Refusal, RpcStatusCode, &'static str)> {
-        let (name, path) = (|| String::from("orders"), "/secret/monday".into());
+        let (name, path) = (|| String::from("orders"), || "/secret/monday".into());
         let away = RpcStatusCode::UNAVAILABLE;
-        let source = ReaderError::Failed;
+        let readers = |source| BackUpError::Readers { name: name(), source };
         let full = io_error(io::ErrorKind::StorageFull);
         let denied = io_error(io::ErrorKind::PermissionDenied);
         [
-            (BackUpError::Exists { path }, RpcStatusCode::ALREADY_EXISTS, "BACKUP_EXISTS"),
+            (BackUpError::Exists { path: path() }, RpcStatusCode::ALREADY_EXISTS, "BACKUP_EXISTS"),
+            (BackUpError::Misplaced { path: path(), backups: path() }, away, "FILES_FAILED"),
             (BackUpError::Busy, away, "BACKUP_RUNNING"),
             (BackUpError::NotFound { name: name() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
             (BackUpError::Failed { name: name() }, away, "STORAGE_FAILED"),
             (BackUpError::Closed, away, "STOPPING"),
-            (BackUpError::Readers { name: name(), source }, away, "FILES_FAILED"),
+            (readers(ReaderError::Failed), away, "FILES_FAILED"),
+            (readers(ReaderError::NoSpace), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
             (full.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
             (OpenError::Io(denied).into(), away, "FILES_FAILED"),
         ]
