@@ -27,8 +27,14 @@ Nothing is deleted: each file that is replaced or taken away is first kept whole
 quarantine/<log>-<time>/ of the data directory. To undo a repair, stop the server and move the files
 back, unless records were appended since.
 
-The server must be stopped, else it ends with 75. It ends with 65 if a log cannot be made writable
-again.";
+The server must be stopped.
+
+Exit codes:
+  0   done, or nothing was to be done
+  2   a log that is not there
+  65  a log cannot be made writable again, or the folder is no data directory
+  74  a file could not be read or written; the same again goes on
+  75  a server has the directory";
 
 /// Rebuild indexes, cut torn tails, and make damaged logs writable again
 #[derive(Debug, Args)]

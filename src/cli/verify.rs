@@ -35,8 +35,12 @@ What is wrong is told with its meaning:
   torn tail    writing stopped here; a start cuts off what nobody was promised
   left over    a start removes it; no fault
 
-It ends with 65 if there is damage, else with 74 if something was unreadable, else with 1 if
-something derived or a torn tail was found, else with 0.";
+Exit codes:
+  0   all is well; left-over files may be there
+  1   a derived file is wrong, or a torn tail was found
+  2   a log that is not there
+  65  there is damage, or the folder is no data directory
+  74  a file could not be read, and no damage was found";
 
 /// The folder of logs that a command works on, and which logs of it.
 #[derive(Debug, Args)]

@@ -113,10 +113,6 @@ class Browser:
         self.forged[part] = body
         self.do("Fetch.enable")
 
-    def forge_no_more(self):
-        self.forged.clear()
-        self.do("Fetch.disable")
-
     def open(self, url):
         self.do("Page.navigate", url=url)
 

@@ -53,15 +53,18 @@ Examples:
   varve doctor --config dev/varve.toml --quick     another configuration, without its disk
   varve doctor --json | jq '.checks[] | select(.verdict == \"fault\")'
 
-Give it the flags that `varve serve` is given. It changes nothing: for the disk it writes files of
-400 KiB without a name into the data directory, or the nearest folder above it. It may run beside a
-server. As root it sees the most; what it cannot look at it says.
+Give it the flags that `varve serve` is given. It changes nothing: for the disk it writes a file of
+400 KiB without a name into the data directory, or the nearest folder above it, and gives an empty
+file two names for a moment. It may run beside a server. As root it sees the most; what it cannot
+look at it says.
 
 Each check is ok, a note, unknown (it could not be looked at), a warning (it works, and something
 costs or is going to fail) or a fault, with what to do about it. The worst stand last.
 
-It ends with 0 if there is nothing worse than a note or an unknown; with 2, 65, 74 or 75 if `varve
-serve` would end with that; else with 1.";
+Exit codes:
+  0               nothing is worse than a note or an unknown
+  1               there is a warning, or a fault with which a server starts
+  2, 65, 74, 75   `varve serve` would end with that";
 
 /// Look for what is wrong, or will be, with this host and a server on it
 #[derive(Debug, Args)]

@@ -23,22 +23,29 @@ const SERVER: [Fact; 5] = [
 pub(super) fn files(page: &str) -> &'static [Fact] {
     match page {
         "varve-serve" => &SERVER,
-        "varve-config-check" => &[CONFIGURATION],
+        "varve-config-check" | "varve-doctor" => &[CONFIGURATION],
         "varve-verify" | "varve-repair" => &[BY_HAND],
         _ => &[],
     }
 }
 
-const OF_SERVER: [Fact; 6] = [
+const STATE_DIRECTORY: Fact =
+    ("STATE_DIRECTORY", "From systemd: the folder of the logs if the configuration names none.");
+const OF_SERVER: [Fact; 8] = [
     (
         "VARVE_LOG",
         "The level of the log: error, warn, info, debug or trace, or by module as in \
          `info,varve::log=debug`.",
     ),
-    ("STATE_DIRECTORY", "From systemd: the folder of the logs if the configuration names none."),
+    STATE_DIRECTORY,
     ("CREDENTIALS_DIRECTORY", "From systemd: files in it may be readable by the service alone."),
     ("NOTIFY_SOCKET", "From systemd, which is told when the server is ready, reloads or stops."),
     ("LISTEN_FDS", "From systemd: how many sockets it has opened for the server."),
+    ("LISTEN_PID", "From systemd: the process that they are for."),
+    (
+        "LISTEN_FDNAMES",
+        "From systemd: what they are called; the one called metrics is for metrics.",
+    ),
     ("JOURNAL_STREAM", "From systemd: if standard error is the journal, lines have its levels."),
 ];
 const OF_PAGES: [Fact; 1] =
@@ -48,6 +55,7 @@ const OF_PAGES: [Fact; 1] =
 pub(super) fn variables(page: &str) -> &'static [Fact] {
     match page {
         "varve-serve" => &OF_SERVER,
+        "varve-config-check" | "varve-doctor" => &[STATE_DIRECTORY],
         "varve-man" => &OF_PAGES,
         _ => &[],
     }
@@ -66,6 +74,9 @@ pub(super) fn related(page: &str) -> &'static [&'static str] {
         "varve-verify" => &["varve-repair(1)", "varve-dump(1)"],
         "varve-repair" | "varve-dump" => &["varve-verify(1)"],
         "varve-acl-check" => &["varve-serve(8)"],
+        "varve-doctor" => &["varve-serve(8)", "varve-config-check(1)", "varve-verify(1)"],
+        "varve-backup" => &["varve-restore(1)", "varve-verify(1)"],
+        "varve-restore" => &["varve-backup(1)", "varve-verify(1)"],
         "varve.toml" => &["varve-serve(8)", "varve-config-check(1)", "varve-acl-check(1)"],
         _ => &[],
     }

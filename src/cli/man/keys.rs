@@ -1,7 +1,7 @@
 //! The page of the configuration, made from its sample.
 //!
-//! The sample has each key at its default, below a comment that says what it means; a test of the
-//! configuration sees to that.
+//! The sample has each key at its default, which a test of the configuration sees to, below a
+//! comment that says what it means, which a test here does.
 
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -66,8 +66,11 @@ mod tests {
         let text = page("2026-01-02").text;
         let keys = SAMPLE.lines().filter_map(|line| line.trim_start_matches('#').split_once(" = "));
         let mut count = 0;
-        for (key, _) in keys {
-            assert!(text.contains(&format!(".TP\n\\fB{key}\\fR = ")), "{key}: {text}");
+        for (key, value) in keys {
+            let term = format!(".TP\n\\fB{key}\\fR = ");
+            let after = text.split_once(&term).unwrap_or_else(|| panic!("{key}: {text}")).1;
+            let meaning = after.lines().nth(1).unwrap();
+            assert!(!meaning.starts_with('.'), "{key} = {value} has no meaning of its own");
             count += 1;
         }
         assert!(count > 40, "{count}");

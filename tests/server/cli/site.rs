@@ -50,7 +50,13 @@ pub(crate) fn varve<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>
             command.env_remove(name);
         }
     }
-    for name in ["NOTIFY_SOCKET", "JOURNAL_STREAM", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
+    for name in [
+        "NOTIFY_SOCKET",
+        "JOURNAL_STREAM",
+        "STATE_DIRECTORY",
+        "CREDENTIALS_DIRECTORY",
+        "SOURCE_DATE_EPOCH",
+    ] {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());

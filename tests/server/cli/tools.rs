@@ -48,9 +48,14 @@ fn the_configuration_shows_who_set_what() {
     assert_eq!(row("storage.flushers"), ["4", "default"]);
     assert_eq!(row("listen"), ["127.0.0.1:0", "flag"]);
 
-    let mut command = site.server_flags(&["config", "check", "--json"]);
+    let flags = site.server_flags(&["config", "check", "--json"]);
+    let args: Vec<_> = flags.get_args().map(|arg| arg.to_str().unwrap()).collect();
+    let folder = args.iter().position(|arg| *arg == "--data-dir").unwrap();
+    let mut command = varve([&args[..folder], &args[folder + 2..]].concat());
     command.env("STATE_DIRECTORY", "/var/lib/varve:/other");
     let json = String::from_utf8(run(command, b"").done()).unwrap();
+    let row = r#"{"key":"data_dir","value":"/var/lib/varve","origin":"service"}"#;
+    assert!(json.contains(row), "{json}");
     let row = "{\"key\":\"storage.strict\",\"value\":\"false\",\"origin\":\"default\"}";
     assert!(json.contains(row), "{json}");
     assert!(json.contains("\"warnings\":[\"the server certificate ends in "), "{json}");
