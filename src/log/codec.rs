@@ -1,4 +1,5 @@
-//! Reads fixed-size little-endian fields off the front of a byte slice.
+//! Reads fixed-size little-endian fields off the front of a byte slice, and finds the zeros at its
+//! end.
 //!
 //! Every structure on disk is decoded through this; a slice that is too short gives `None`, never a
 //! panic.
@@ -36,4 +37,13 @@ impl<'a> Decoder<'a> {
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
+}
+
+/// How many bytes there are up to the last that is not zero. Looks at 64 at a time, which the
+/// compiler turns into a few instructions.
+pub(crate) fn until_zeros(bytes: &[u8]) -> usize {
+    let is_used = |piece: &[u8]| piece.iter().fold(0, |all, byte| all | byte) != 0;
+    let Some(piece) = bytes.chunks(64).rposition(is_used) else { return 0 };
+    let within = bytes.iter().skip(piece * 64).take(64).rposition(|byte| *byte != 0);
+    piece * 64 + within.map_or(0, |last| last + 1)
 }

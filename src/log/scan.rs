@@ -2,6 +2,7 @@
 //!
 //! Bytes are read in blocks; a walk that does not verify payloads skips over them.
 
+use super::codec::until_zeros;
 use super::error::IoError;
 use super::footer::Footer;
 use super::frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader};
@@ -117,8 +118,9 @@ impl<'a> Scan<'a> {
                 break;
             }
             let window_bytes = wide(window.len());
-            if let Some(last) = last_non_zero(window) {
-                used = at + wide(last) + 1 - from;
+            let used_here = wide(until_zeros(window));
+            if used_here > 0 {
+                used = at + used_here - from;
             }
             at += window_bytes;
         }
@@ -157,12 +159,4 @@ impl<'a> Scan<'a> {
         let to = (from + bytes).min(self.block.len());
         Ok(self.block.get(from..to).unwrap_or_default())
     }
-}
-
-/// Looks at 64 bytes at a time, which the compiler turns into a few instructions.
-fn last_non_zero(bytes: &[u8]) -> Option<usize> {
-    let is_used = |piece: &[u8]| piece.iter().fold(0, |all, byte| all | byte) != 0;
-    let piece = bytes.chunks(64).rposition(is_used)?;
-    let last = bytes.iter().skip(piece * 64).take(64).rposition(|byte| *byte != 0)?;
-    Some(piece * 64 + last)
 }

@@ -34,8 +34,10 @@
 //! The seed is made of the log id, the entry's own position and the salt, so that an entry is valid
 //! in one place of one file only.
 
+use std::ops::Range;
+
 use super::{Live, Reader};
-use crate::log::codec::Decoder;
+use crate::log::codec::{Decoder, until_zeros};
 use crate::log::names::ReaderName;
 use crate::log::offset::{LogId, Offset};
 use crate::log::seed::Seed;
@@ -151,12 +153,12 @@ pub(super) fn decode(bytes: &[u8], log_id: LogId) -> Result<Contents, String> {
         };
         end += entry.bytes;
     }
-    let durable = durable_behind(bytes, end, identity).max(written_until);
+    // Most of a file is zeros.
+    let torn_bytes = until_zeros(bytes.get(end..).unwrap_or_default());
+    let durable = durable_behind(bytes, end..end + torn_bytes, identity).max(written_until);
     if durable > end {
         return Err(format!("what stands at {end} is no entry, and {durable} bytes were durable"));
     }
-    let rest = bytes.get(end..).unwrap_or_default();
-    let torn_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     Ok(Contents { identity, readers, end, torn_bytes })
 }
 
@@ -227,9 +229,10 @@ fn decode_entry(file: &[u8], position: usize, identity: Identity) -> Option<Entr
     Some(Entry { name, reader, durable, bytes })
 }
 
-/// The highest durable end that a valid entry behind `position` names; 0 if there is none.
-fn durable_behind(file: &[u8], position: usize, identity: Identity) -> usize {
-    (position + ENTRY_ALIGN..file.len())
+/// The highest durable end that a valid entry within `rest`, but not at its start, names; 0 if
+/// there is none.
+fn durable_behind(file: &[u8], rest: Range<usize>, identity: Identity) -> usize {
+    (rest.start + ENTRY_ALIGN..rest.end)
         .step_by(ENTRY_ALIGN)
         .filter_map(|at| decode_entry(file, at, identity))
         .map(|entry| entry.durable)
