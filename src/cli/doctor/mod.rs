@@ -7,10 +7,11 @@
 //! Files, lowest first: `finding` (a verdict), `report` (all of them), `servant` (who serves and
 //! what modes let that user do), `unit` (what systemd knows), `case` (a configuration and who
 //! serves), and the checks: `access` (certificates, policy), `files` (who may change them), `data`
-//! (the folder, its format, its space), `mounts`, `device`, `disk`, `limits`, `ports`,
+//! (the folder, its format, its space), `archive`, `mounts`, `device`, `disk`, `limits`, `ports`,
 //! `kernel_clock`, `host` (clock, OpenSSL).
 
 mod access;
+mod archive;
 mod case;
 mod data;
 mod device;
@@ -115,6 +116,7 @@ impl Doctor {
         findings.extend(files::look(case));
         let data = data::look(case);
         findings.extend(data.findings);
+        findings.extend(archive::look(case, &data.folder));
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mount = Mount::of(&table, &data.folder);
         findings.extend(mount.as_ref().map(Mount::judge));
