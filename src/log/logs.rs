@@ -188,6 +188,10 @@ impl Logs {
         expected_end: Option<Offset>,
         id: Option<LogId>,
     ) -> Result<(), DeleteError> {
+        if let Some(log) = self.get(name) {
+            // A backup of it may take long, and whoever makes another log is not to wait for that.
+            log.wait_for_drops();
+        }
         let one = self.created.lock();
         if self.running.lock().is_none() {
             return Err(DeleteError::Closed);

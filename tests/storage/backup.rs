@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use varve::log::{
     BackUpError, BackedUp, BackupName, DEFAULT_LOG, Disk as _, Durability, LogName, LogOverrides,
@@ -277,6 +278,38 @@ fn one_backup_is_made_at_a_time_and_none_of_a_closed_set() {
     rig.logs.close().unwrap();
     assert!(matches!(back_up(&rig, "/late"), Err(BackUpError::Closed)));
     assert!(rig.disk.list(Path::new("/late")).is_err());
+}
+
+/// While stores are copied, a deletion of one of the logs waits, and nobody waits for the deletion.
+#[test]
+fn a_log_is_made_while_another_is_backed_up_and_is_to_be_deleted() {
+    let rig = Rig::new();
+    let [orders, other] = ["orders", "other"].map(|name| LogName::parse(name).unwrap());
+    let log = rig.logs.create(&orders, LogOverrides::default()).unwrap();
+    let _pending = log.append(b"x", Batch::of(0).records, Durability::Synced).unwrap();
+    rig.logs.work();
+    rig.disk.fail(Op::Link, 0, ErrorKind::Unsupported);
+    std::thread::scope(|scope| {
+        let (logs, other) = (&rig.logs, &other);
+        let began = std::sync::Once::new();
+        let copied = |bytes| {
+            if bytes == 0 {
+                return;
+            }
+            began.call_once(|| {
+                let deleting = scope.spawn(|| logs.delete("orders", None, None).unwrap());
+                // It gets as far as it gets.
+                (0..1000).for_each(|_| std::thread::yield_now());
+                let (made, is_made) = std::sync::mpsc::channel();
+                scope.spawn(move || made.send(logs.create(other, LogOverrides::default()).is_ok()));
+                assert_eq!(is_made.recv_timeout(Duration::from_secs(10)), Ok(true));
+                assert!(!deleting.is_finished());
+            });
+        };
+        logs.back_up(Path::new(BACKUP), std::slice::from_ref(&orders), &copied).unwrap();
+    });
+    assert!(rig.logs.get("orders").is_none());
+    assert!(open(&rig.disk, BACKUP).logs.get("orders").is_some());
 }
 
 #[test]

@@ -17,6 +17,14 @@ use crate::log::offset::Offset;
 use crate::log::writer::Writer;
 
 impl Log {
+    /// Returns once nobody is at work on which segments there are, as a backup is. What can be done
+    /// another time ends for it.
+    pub(crate) fn wait_for_drops(&self) {
+        let was_leaving = self.is_leaving.swap(true, Ordering::AcqRel);
+        drop(self.drops.lock());
+        self.is_leaving.store(was_leaving, Ordering::Release);
+    }
+
     /// Moves the log's directory to `target` durably, if the log ends at `expected`, and ends the
     /// log for all who use it. `target` and the log's directory lie in different directories.
     pub(crate) fn leave(
