@@ -59,13 +59,12 @@ boot() {
     fail 'the container did not boot within a minute'
 }
 
-# end_boot: a container ends at once with its first process.
+# end_boot: a container ends at once with its first process, or with what was to boot it.
 end_boot() {
-    local process
-    for process in ${init:-} ${outer:-}; do
-        kill -KILL "$process" 2>/dev/null || true
-    done
-    wait
+    local process=${init:-${outer:-}}
+    [[ -z $process ]] || kill -KILL "$process" 2>/dev/null || true
+    # The shell would tell that it was killed.
+    wait 2>/dev/null
 }
 
 # small_debian FOLDER [OPTION...]: makes it with debootstrap unless it is there, whole.
