@@ -102,7 +102,8 @@ fn back_up(error: &BackUpError) -> u8 {
         BackUpError::Open(error) => open(error),
         BackUpError::NotFound { .. }
         | BackUpError::Exists { .. }
-        | BackUpError::Misplaced { .. } => USAGE,
+        | BackUpError::Misplaced { .. }
+        | BackUpError::Unfinished { .. } => USAGE,
         BackUpError::Busy => TAKEN,
         BackUpError::Failed { .. }
         | BackUpError::Closed

@@ -3,28 +3,25 @@
 //! Lock order: `created`, `removing`, then what a log locks.
 
 mod backups;
+mod figures;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::backups::back_up_at_rest;
+pub use self::backups::{MadeBackup, back_up_at_rest};
 use super::commit_log::Log;
-use super::counters::Work;
 use super::disk::{Disk, Lock};
 use super::engine::{Engine, Job};
 use super::error::{CreateError, DeleteError, FatalError, IoError, OpenError, SYNC};
 use super::group::Woken;
 use super::housekeeper::Looks;
-use super::latency::Percentiles;
 use super::meta::Meta;
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
-use super::scrub::Scrubbed;
 use super::settings::{LogOverrides, Options};
 use super::verify::VerifyProgress;
 use super::{age, archive, flusher, housekeeper, lock, parallel, recovery, scrub, trash};
@@ -188,21 +185,10 @@ impl Logs {
         expected_end: Option<Offset>,
         id: Option<LogId>,
     ) -> Result<(), DeleteError> {
-        if let Some(log) = self.get(name) {
-            // A backup of it may take long, and whoever makes another log is not to wait for that.
-            log.wait_for_drops();
-        }
+        // A backup of it may take long, and whoever makes another log is not to wait for that.
+        self.deletable(name, id)?.wait_for_drops();
         let one = self.created.lock();
-        if self.running.lock().is_none() {
-            return Err(DeleteError::Closed);
-        }
-        let log = self.get(name).ok_or_else(|| DeleteError::NotFound { name: name.to_owned() })?;
-        if id.is_some_and(|id| id != log.id()) {
-            return Err(DeleteError::Replaced { name: name.to_owned(), id: log.id() });
-        }
-        if name == DEFAULT_LOG {
-            return Err(DeleteError::Protected { name: name.to_owned() });
-        }
+        let log = self.deletable(name, id)?;
         let condemned = self.engine.trash.join(format!("gone-{}", log.id()));
         log.leave(expected_end, &condemned)?;
         self.logs.write().remove(name);
@@ -214,6 +200,20 @@ impl Logs {
             log::warn!(log:% = name, until = "restart", error:err; "log_not_removed");
         }
         Ok(())
+    }
+
+    fn deletable(&self, name: &str, id: Option<LogId>) -> Result<Arc<Log>, DeleteError> {
+        if self.running.lock().is_none() {
+            return Err(DeleteError::Closed);
+        }
+        let log = self.get(name).ok_or_else(|| DeleteError::NotFound { name: name.to_owned() })?;
+        if id.is_some_and(|id| id != log.id()) {
+            return Err(DeleteError::Replaced { name: name.to_owned(), id: log.id() });
+        }
+        if name == DEFAULT_LOG {
+            return Err(DeleteError::Protected { name: name.to_owned() });
+        }
+        Ok(log)
     }
 
     /// The log called `name`.
@@ -228,67 +228,11 @@ impl Logs {
         self.logs.read().values().cloned().collect()
     }
 
-    /// Whether a write or sync failed, after which nothing is acknowledged any more.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.engine.has_failed()
-    }
-
-    /// Whether appends are refused because the disk is full, or fuller than it should be. It is
-    /// looked at about once a second.
-    #[must_use]
-    pub fn is_out_of_space(&self) -> bool {
-        self.engine.space.shortage().is_some()
-    }
-
-    /// Bytes that are free on the file system of the data directory, and how many are kept free.
-    ///
-    /// # Errors
-    ///
-    /// The file system does not say.
-    pub fn space(&self) -> Result<(u64, u64), IoError> {
-        let free_bytes = self.engine.disk.free_bytes(&self.data);
-        let free_bytes = free_bytes.map_err(IoError::at("stat", &self.data))?;
-        Ok((free_bytes, self.engine.options.min_free_bytes))
-    }
-
-    /// How long the last 1,024 syncs of stores took.
-    #[must_use]
-    pub fn sync_latency(&self) -> Percentiles {
-        self.engine.sync_latency.percentiles()
-    }
-
-    /// For how long the thread that has been at its work longest has been at it: of those that
-    /// write and sync, and of the one that keeps time, which takes a second at most. The queue
-    /// waits no longer than they all do.
-    #[must_use]
-    pub fn busy_for(&self) -> Duration {
-        self.engine.busy.longest()
-    }
-
-    /// What was done since the set was opened.
-    #[must_use]
-    pub fn work_done(&self) -> Work {
-        self.engine.counters.work()
-    }
-
-    /// How many jobs wait for the flushers, and how many chores for their thread.
-    #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
-        self.engine.queued()
-    }
-
     /// From now on a flusher hands those whose appends it has decided to `deliver`, which has them
     /// woken, by dropping what it is given, on this thread or another. It is called without a lock
     /// and must not block.
     pub fn deliver_by(&self, deliver: impl Fn(Woken) + Send + Sync + 'static) {
         self.engine.deliver_by(deliver);
-    }
-
-    /// What the set was opened with.
-    #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.engine.options
     }
 
     /// Runs the work that is queued, on this thread; for a set without flushers.
@@ -308,12 +252,6 @@ impl Logs {
     /// set without flushers.
     pub fn scrub(&self) {
         scrub::pass(&self.engine, &self.list(), &|_| true);
-    }
-
-    /// What the scrubber has done since the start.
-    #[must_use]
-    pub fn scrubbed(&self) -> Scrubbed {
-        self.engine.scrubbed.snapshot()
     }
 
     /// Lets what takes long end soon, as before a stop: copies into the archive, retention, the

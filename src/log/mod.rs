@@ -92,7 +92,7 @@ pub use error::{
 pub use glance::{Glance, glance};
 pub use group::{Pending, Woken};
 pub use latency::Percentiles;
-pub use logs::{CloseError, DEFAULT_LOG, Logs, back_up_at_rest};
+pub use logs::{CloseError, DEFAULT_LOG, Logs, MadeBackup, back_up_at_rest};
 pub use names::{BackupName, LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};
 pub use offset::{Bounds, Durability, LogId, Offset};
 pub use producer::{Producer, ProducerId};

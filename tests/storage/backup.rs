@@ -139,7 +139,8 @@ fn r8_a_backup_that_is_cut_short_is_none_and_the_log_is_as_it_was() {
         let last = (rig.append(&Batch::of(99)), Batch::of(99));
         let expected = [all.clone(), vec![last]].concat();
         copy.cut_power_after(copy.steps() + cut);
-        let is_made = rig.logs.back_up_as(&BackupName::parse("monday").unwrap(), &[]).is_ok();
+        let monday = BackupName::parse("monday").unwrap();
+        let is_made = rig.logs.back_up_as(&monday, &[], false).is_ok();
         for tear in [Tear::LoseAll, Tear::KeepAll, Tear::Random(cut), Tear::SizesAlone] {
             let what = format!("cut {cut}, {tear:?}");
             let found = copy.after_power_cut(tear);
@@ -320,9 +321,10 @@ fn what_stands_where_a_backup_is_to_be_built_is_removed_only_if_nobody_needs_it(
     for folder in [part, &part.join("logs")] {
         rig.disk.create_directory(folder).unwrap();
     }
+    rig.disk.create(&part.join("LOCK")).unwrap();
     let claim = rig.disk.lock(&part.join("LOCK")).unwrap();
     assert!(matches!(back_up(&rig, BACKUP), Err(BackUpError::Busy)));
-    assert_eq!(rig.disk.list(part).unwrap(), ["logs"], "somebody is at it");
+    assert_eq!(rig.disk.list(part).unwrap().len(), 2, "somebody is at it");
     drop(claim);
     rig.disk.create(&part.join("letter")).unwrap();
     let refused = back_up(&rig, BACKUP);
@@ -337,6 +339,7 @@ fn what_stands_where_a_backup_is_to_be_built_is_removed_only_if_nobody_needs_it(
         let refused = back_up(&rig, place);
         assert!(matches!(refused, Err(BackUpError::Misplaced { .. })), "{place}: {refused:?}");
     }
+    assert!(matches!(back_up(&rig, "/x.part"), Err(BackUpError::Unfinished { .. })));
     let twice = [DEFAULT_LOG, DEFAULT_LOG].map(|name| LogName::parse(name).unwrap());
     assert_eq!(rig.logs.back_up(Path::new("/twice"), &twice, &|_| {}).unwrap().len(), 1);
 }
@@ -405,9 +408,10 @@ fn what_was_acknowledged_before_a_backup_is_in_it() {
         for n in 0..5 {
             let ends: Vec<_> = logs.list().iter().map(|log| log.bounds().end).collect();
             let name = BackupName::parse(&format!("b{n}")).unwrap();
-            let (path, made) = logs.back_up_as(&name, &[]).unwrap();
+            let backup = logs.back_up_as(&name, &[], true).unwrap();
+            let made = backup.logs;
             assert!(made.iter().zip(&ends).all(|(made, end)| made.end >= *end));
-            let found = logs.check_backup(&path).unwrap();
+            let found = backup.checked.unwrap().unwrap();
             assert!(found.faults.is_empty(), "{:?}", found.faults);
             let held: Vec<_> = found.logs.iter().map(|log| log.end).collect();
             assert_eq!(held, made.iter().map(|made| made.end).collect::<Vec<_>>());

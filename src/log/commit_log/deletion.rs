@@ -20,9 +20,9 @@ impl Log {
     /// Returns once nobody is at work on which segments there are, as a backup is. What can be done
     /// another time ends for it.
     pub(crate) fn wait_for_drops(&self) {
-        let was_leaving = self.is_leaving.swap(true, Ordering::AcqRel);
+        self.leaving.fetch_add(1, Ordering::AcqRel);
         drop(self.drops.lock());
-        self.is_leaving.store(was_leaving, Ordering::Release);
+        self.leaving.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Moves the log's directory to `target` durably, if the log ends at `expected`, and ends the
@@ -32,14 +32,14 @@ impl Log {
         expected: Option<Offset>,
         target: &Path,
     ) -> Result<(), DeleteError> {
-        self.is_leaving.store(true, Ordering::Release);
+        self.leaving.fetch_add(1, Ordering::AcqRel);
         let left = {
             let _drops = self.drops.lock();
             let _meta = self.meta.lock();
             self.with_writer(|writer| self.leave_with(writer, expected, target))
         };
         if left.is_err() {
-            self.is_leaving.store(false, Ordering::Release);
+            self.leaving.fetch_sub(1, Ordering::AcqRel);
         }
         left
     }

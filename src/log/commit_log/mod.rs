@@ -50,7 +50,7 @@ use crate::log::segment::Segment;
 use crate::log::settings::LogSettings;
 use crate::log::watermark::{Past, Watermark};
 use crate::log::writer::Writer;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 
 /// A named log. All calls may run concurrently.
@@ -80,9 +80,9 @@ pub struct Log {
     fill_queued: AtomicBool,
     /// Retention failed the last time.
     retention_fails: AtomicBool,
-    /// Set for good or for a moment when the log is about to be closed or deleted, so that what
-    /// takes long stops.
-    is_leaving: AtomicBool,
+    /// How many want to close or delete the log, for good or for a moment, so that what takes long
+    /// stops.
+    leaving: AtomicUsize,
     is_gone: AtomicBool,
     archiving: Mutex<Archiving>,
     /// Bytes of frames made durable since the log was opened.
@@ -134,7 +134,7 @@ impl Log {
             retain_queued: AtomicBool::new(false),
             fill_queued: AtomicBool::new(false),
             retention_fails: AtomicBool::new(false),
-            is_leaving: AtomicBool::new(false),
+            leaving: AtomicUsize::new(0),
             is_gone: AtomicBool::new(false),
             archiving: Mutex::default(),
             durable_bytes: AtomicU64::new(0),
@@ -266,7 +266,7 @@ impl Log {
 
     /// Whether what takes long should stop halfway.
     fn must_hurry(&self) -> bool {
-        self.is_leaving.load(Ordering::Acquire) || self.engine.is_closing()
+        self.leaving.load(Ordering::Acquire) > 0 || self.engine.is_closing()
     }
 
     /// The segments that take no more frames, oldest first.

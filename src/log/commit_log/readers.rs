@@ -34,7 +34,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// `Damaged`, `Failed`, `Closed` and `Deleted`, as [`Log::reader`].
+    /// As [`Log::reader`].
     pub fn watch_readers(&self) -> Result<Vec<Reader>, ReaderError> {
         self.unless_gone(self.readers.watch(|readers| readers.values().cloned().collect()))
     }

@@ -170,7 +170,7 @@ impl Log {
 
     /// Takes no more appends; what was taken is still written.
     pub(crate) fn refuse_appends(&self) {
-        self.is_leaving.store(true, Ordering::Release);
+        self.leaving.fetch_add(1, Ordering::AcqRel);
         let _nobody = self.intake.lock().refuse(Refusal::Closed);
     }
 

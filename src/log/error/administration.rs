@@ -141,8 +141,14 @@ pub enum BackUpError {
         /// The folder of backups.
         backups: PathBuf,
     },
-    /// Another backup is being made; later there can be one.
-    #[error("another backup is being made")]
+    /// It would pass for one that is not whole.
+    #[error("{} ends in .part, as what is not whole does", path.display())]
+    Unfinished {
+        /// The folder that the backup was to be.
+        path: PathBuf,
+    },
+    /// Another backup is being made or checked; later there can be one.
+    #[error("another backup is being made or checked")]
     Busy,
     /// There is no such log.
     #[error("there is no log {name}")]

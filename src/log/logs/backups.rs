@@ -9,6 +9,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use super::{Logs, at_once, make_directory};
 use crate::fail_points::fail_point;
@@ -28,6 +31,17 @@ const CHECK_THREADS: usize = 1;
 /// What an unfinished backup may have in it.
 const PARTS: [&str; 3] = ["LOCK", "clock", "logs"];
 
+/// A backup that was made.
+#[derive(Debug)]
+pub struct MadeBackup {
+    /// What is in it.
+    pub logs: Vec<BackedUp>,
+    /// How long it took to make.
+    pub took: Duration,
+    /// What the check found, if there was one.
+    pub checked: Option<Result<Verified, OpenError>>,
+}
+
 impl Logs {
     /// Makes the folder `target`, which must not exist, a backup of the logs that are named, or of
     /// all if none is: whatever was durable before the call is in it. Durable on return. Appends
@@ -45,37 +59,14 @@ impl Logs {
         names: &[LogName],
         copied: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<BackedUp>, BackUpError> {
-        // The set is closed after this.
-        let _removing = self.removing.read();
-        let Some(_one) = self.backing_up.try_lock() else {
+        let Some(_turn) = self.backing_up.try_lock() else {
             return Err(BackUpError::Busy);
         };
-        if self.running.lock().is_none() {
-            return Err(BackUpError::Closed);
-        }
-        let find = |name: &LogName| {
-            self.get(name.as_str()).ok_or_else(|| BackUpError::NotFound { name: name.to_string() })
-        };
-        let logs = match names {
-            [] => self.list(),
-            // One may be named twice.
-            named => named
-                .iter()
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .map(find)
-                .collect::<Result<_, _>>()?,
-        };
-        let may_go_on = |bytes| {
-            copied(bytes);
-            !self.engine.is_closing()
-        };
-        let at_once = at_once(&self.engine.options).min(LOGS_AT_ONCE);
-        let made = make(&*self.engine.disk, &self.data, (&logs, at_once), target, &may_go_on);
-        made.map_err(|error| if self.engine.is_closing() { BackUpError::Closed } else { error })
+        self.make_backup(target, names, copied)
     }
 
-    /// As [`Logs::back_up`], in the folder `backups` of the data directory, which it returns too.
+    /// As [`Logs::back_up`], in the folder `backups` of the data directory. With `is_checked` every
+    /// byte is read again afterwards, before anyone can make another.
     ///
     /// # Errors
     ///
@@ -84,12 +75,51 @@ impl Logs {
         &self,
         name: &BackupName,
         names: &[LogName],
-    ) -> Result<(PathBuf, Vec<BackedUp>), BackUpError> {
+        is_checked: bool,
+    ) -> Result<MadeBackup, BackUpError> {
+        let Some(_turn) = self.backing_up.try_lock() else {
+            return Err(BackUpError::Busy);
+        };
         let above = names::backups(&self.data);
         make_directory(&*self.engine.disk, &above)?;
-        let target = above.join(name.as_str());
-        let made = self.back_up(&target, names, &|_| {})?;
-        Ok((target, made))
+        let folder = above.join(name.as_str());
+        let began = Instant::now();
+        let logs = self.make_backup(&folder, names, &|_| {})?;
+        let took = began.elapsed();
+        let checked = is_checked.then(|| self.check_backup(&folder));
+        Ok(MadeBackup { logs, took, checked })
+    }
+
+    /// The caller has the turn.
+    fn make_backup(
+        &self,
+        target: &Path,
+        names: &[LogName],
+        copied: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<BackedUp>, BackUpError> {
+        // The set is closed after this.
+        let _removing = self.removing.read();
+        if self.running.lock().is_none() {
+            return Err(BackUpError::Closed);
+        }
+        let find = |name: &LogName| {
+            self.get(name.as_str()).ok_or_else(|| BackUpError::NotFound { name: name.to_string() })
+        };
+        let logs = match names {
+            [] => self.list(),
+            named => {
+                // One may be named twice.
+                let named = named.iter().collect::<BTreeSet<_>>();
+                named.into_iter().map(find).collect::<Result<_, _>>()?
+            }
+        };
+        let may_go_on = |bytes| {
+            copied(bytes);
+            !self.engine.is_closing()
+        };
+        let at_once = at_once(&self.engine.options).min(LOGS_AT_ONCE);
+        let made = make(&*self.engine.disk, &self.data, (&logs, at_once), target, &may_go_on);
+        made.map_err(|error| if self.engine.is_closing() { BackUpError::Closed } else { error })
     }
 
     /// Checks every byte of the backup in `folder`, slowly. Ends early when the set is to close.
@@ -152,11 +182,15 @@ fn make(
     if above != backups && above.starts_with(resolved(data)) {
         return Err(BackUpError::Misplaced { path: target.to_owned(), backups });
     }
+    if target.to_string_lossy().ends_with(names::UNFINISHED) {
+        return Err(BackUpError::Unfinished { path: target.to_owned() });
+    }
     if disk.list(target).is_ok() || disk.open_to_read(target).is_ok() {
         return Err(BackUpError::Exists { path: target.to_owned() });
     }
     let building = names::unfinished(target);
     remove(disk, &building)?;
+    disk.create_directory(&building).map_err(IoError::at("create", &building))?;
     let made = build(disk, data, logs, &building, may_go_on).and_then(|made| {
         fail_point!("backup::built");
         disk.rename(&building, target).map_err(IoError::at("rename", &building))?;
@@ -191,7 +225,7 @@ fn sync_above(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
 }
 
 /// What was made, and what keeps others from removing it before it has its name.
-type Made = (Vec<BackedUp>, Box<dyn Lock>);
+type Made = (Vec<BackedUp>, Option<Box<dyn Lock>>);
 
 fn build(
     disk: &dyn Disk,
@@ -201,8 +235,7 @@ fn build(
     may_go_on: MayGoOn<'_>,
 ) -> Result<Made, BackUpError> {
     let inner = names::logs(building);
-    disk.create_directory(building).map_err(IoError::at("create", building))?;
-    let claim = lock::take(disk, building)?;
+    let claim = claim(disk, building)?;
     disk.create_directory(&inner).map_err(IoError::at("create", &inner))?;
     let copied = parallel::each(at_once, logs, |log| {
         if may_go_on(0) {
@@ -255,6 +288,19 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, data: &Path) {
     }
 }
 
+/// Takes an unfinished backup for this process; `None` where the file system has no locks.
+fn claim(disk: &dyn Disk, building: &Path) -> Result<Option<Box<dyn Lock>>, BackUpError> {
+    let has_none = |error: &IoError| {
+        let lacking = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+        error.source.raw_os_error().is_some_and(|number| lacking.contains(&number))
+    };
+    match lock::take(disk, building) {
+        Err(OpenError::Owned { .. }) => Err(BackUpError::Busy),
+        Err(OpenError::Io(error)) if has_none(&error) => Ok(None),
+        taken => Ok(Some(taken?)),
+    }
+}
+
 /// Removes an unfinished backup that nobody is making; whether there was one.
 fn remove(disk: &dyn Disk, building: &Path) -> Result<bool, BackUpError> {
     let found = match disk.list(building) {
@@ -262,10 +308,8 @@ fn remove(disk: &dyn Disk, building: &Path) -> Result<bool, BackUpError> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(IoError::at("list", building)(e).into()),
     };
-    let claim = names::lock(building);
-    if disk.is_locked(&claim).map_err(IoError::at("look at", &claim))? {
-        return Err(BackUpError::Busy);
-    }
+    let has_claim = found.iter().any(|name| building.join(name) == names::lock(building));
+    let _claim = if has_claim { claim(disk, building)? } else { None };
     if found.iter().any(|name| !PARTS.contains(&name.as_str())) {
         let what = "is no unfinished backup, and a backup would have to replace it".to_owned();
         return Err(OpenError::Invalid { path: building.to_owned(), what }.into());

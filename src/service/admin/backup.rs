@@ -1,13 +1,12 @@
 //! Backups.
 
-use std::path::Path;
-use std::time::Instant;
-
 use jiff::Timestamp;
 use protobuf::EnumOrUnknown;
 
 use super::{named, wide};
-use crate::log::{BackedUp, BackupName, Fault, IoError, LogName, Meaning, OpenError};
+use crate::log::{
+    BackedUp, BackupName, Fault, IoError, LogName, MadeBackup, Meaning, OpenError, Verified,
+};
 use crate::proto::admin_service::backup_fault::Meaning as Told;
 use crate::proto::admin_service::{BackUpRequest, BackUpResponse, BackedUpLog, BackupFault};
 use crate::service::backend::Backend;
@@ -23,9 +22,9 @@ pub(super) fn back_up(
     // Before the name: nothing is told to those who may not.
     let logs = backend.guard.admit_backup(caller, &request.logs)?;
     let name = name(&request.name)?;
-    let began = Instant::now();
-    let (folder, made) = backend.guard.back_up(&logs, &name).map_err(Refusal::BackUp)?;
-    let elapsed_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let made = backend.guard.back_up(&logs, &name, !request.skip_check);
+    let MadeBackup { logs: made, took, checked } = made.map_err(Refusal::BackUp)?;
+    let elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let bytes: u64 = made.iter().map(|log| log.store_bytes).sum();
     let of = if let [one] = made.as_slice() { &one.log } else { "*" };
     let (name, logs) = (name.as_str(), made.len());
@@ -38,11 +37,11 @@ pub(super) fn back_up(
         path: format!("backups/{name}"),
         logs: made.iter().map(told).collect(),
         elapsed_us,
-        checked: !request.skip_check,
+        checked: checked.is_some(),
         ..BackUpResponse::default()
     };
-    if response.checked {
-        response.faults = check(backend, &folder)?;
+    if let Some(checked) = checked {
+        response.faults = faults(checked)?;
     }
     Ok(response)
 }
@@ -56,9 +55,9 @@ fn name(asked: &str) -> Result<BackupName, BadRequest> {
     BackupName::parse(&now).map_err(BadRequest::BackupName)
 }
 
-fn check(backend: &Backend, folder: &Path) -> Result<Vec<BackupFault>, Refusal> {
-    match backend.guard.check_backup(folder) {
-        Ok(faults) => Ok(faults.iter().map(fault).collect()),
+fn faults(checked: Result<Verified, OpenError>) -> Result<Vec<BackupFault>, Refusal> {
+    match checked {
+        Ok(verified) => Ok(verified.faults.iter().map(fault).collect()),
         Err(OpenError::Io(error)) if error.source.kind() == std::io::ErrorKind::Interrupted => {
             Err(Refusal::Stopping)
         }
@@ -66,7 +65,7 @@ fn check(backend: &Backend, folder: &Path) -> Result<Vec<BackupFault>, Refusal> 
         // It was made a moment ago, so somebody has laid hands on it.
         Err(error) => {
             let source = std::io::Error::other(error);
-            Err(Refusal::Files(IoError { op: "check", path: folder.to_owned(), source }))
+            Err(Refusal::Files(IoError { op: "check", path: "the backup".into(), source }))
         }
     }
 }

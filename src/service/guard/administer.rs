@@ -1,15 +1,13 @@
 //! What administrators get from the guard: permits for single logs, the logs that a caller may see,
 //! and the server as a whole.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Act as _, Administer, Guard, Permit, Produce};
 use crate::acl::Action;
 use crate::log::{
-    AckError, BackUpError, BackedUp, BackupName, CreateError, Description, Fault, Log, LogId,
-    LogName, LogOverrides, LogSettings, Logs, Offset, OpenError, ReadError, Summary, TrimError,
-    Trimmed, UpdateError,
+    AckError, BackUpError, BackupName, CreateError, Description, Log, LogId, LogName, LogOverrides,
+    LogSettings, Logs, MadeBackup, Offset, ReadError, Summary, TrimError, Trimmed, UpdateError,
 };
 use crate::own::AUDIT_LOG;
 use crate::service::caller::Caller;
@@ -146,21 +144,17 @@ impl Guard {
         Ok(BackupPermit { names, are_all: named.is_empty() })
     }
 
-    /// Makes a backup of the permit's logs, and returns the folder with what is in it. Blocks on
-    /// the disk.
+    /// Makes a backup of the permit's logs, and checks it if that is wanted. Blocks on the disk,
+    /// and may take long.
     pub(crate) fn back_up(
         &self,
         permit: &BackupPermit,
         name: &BackupName,
-    ) -> Result<(PathBuf, Vec<BackedUp>), BackUpError> {
+        is_checked: bool,
+    ) -> Result<MadeBackup, BackUpError> {
         let is_wanted = |log: &&LogName| !permit.are_all || self.logs.get(log.as_str()).is_some();
         let names: Vec<LogName> = permit.names.iter().filter(is_wanted).cloned().collect();
-        self.logs.back_up_as(name, &names)
-    }
-
-    /// Checks every byte of a backup that was made. Blocks on the disk, and may take long.
-    pub(crate) fn check_backup(&self, folder: &Path) -> Result<Vec<Fault>, OpenError> {
-        Ok(self.logs.check_backup(folder)?.faults)
+        self.logs.back_up_as(name, &names, is_checked)
     }
 
     /// How clients' connections are encrypted.

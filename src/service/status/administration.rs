@@ -91,9 +91,10 @@ pub(super) fn back_up(error: &BackUpError) -> Answer {
         BackUpError::Closed => stopping(),
         BackUpError::Io(error) | BackUpError::Open(OpenError::Io(error)) => files(error),
         BackUpError::Readers { source: ReaderError::NoSpace, .. } => disk_is_full(),
-        BackUpError::Readers { .. } | BackUpError::Misplaced { .. } | BackUpError::Open(_) => {
-            files_failed()
-        }
+        BackUpError::Readers { .. }
+        | BackUpError::Misplaced { .. }
+        | BackUpError::Unfinished { .. }
+        | BackUpError::Open(_) => files_failed(),
     }
 }
 
@@ -175,6 +176,7 @@ pub(super) mod tests {
         [
             (BackUpError::Exists { path: path() }, RpcStatusCode::ALREADY_EXISTS, "BACKUP_EXISTS"),
             (BackUpError::Misplaced { path: path(), backups: path() }, away, "FILES_FAILED"),
+            (BackUpError::Unfinished { path: path() }, away, "FILES_FAILED"),
             (BackUpError::Busy, away, "BACKUP_RUNNING"),
             (BackUpError::NotFound { name: name() }, RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND"),
             (BackUpError::Failed { name: name() }, away, "STORAGE_FAILED"),
