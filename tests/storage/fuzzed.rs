@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::rig;
+use varve::log::{Fault, VerifyProgress, verify};
+
+use crate::rig::{self, DATA};
 
 #[path = "../fuzz/src/directory.rs"]
 mod directory;
@@ -78,5 +80,10 @@ fn a_log_whose_incarnations_are_used_up_is_read_and_not_written() {
 /// that offset and were acknowledged, and neither could be read.
 #[test]
 fn a_log_whose_offsets_are_used_up_is_read_and_not_written() {
-    recovery::check(include_bytes!("../fuzz/found/recovery/offsets-used-up"));
+    let input = include_bytes!("../fuzz/found/recovery/offsets-used-up");
+    recovery::check(input);
+    let disk = directory::disk(&directory::pieces(&input[1..]));
+    let found = verify(&disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
+    let is_told = |fault: &Fault| fault.what.contains("its offsets are used up");
+    assert!(found.faults.iter().any(is_told), "{:?}", found.faults);
 }

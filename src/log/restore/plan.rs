@@ -60,11 +60,13 @@ impl Planned {
         let lowest = bases.first().copied().unwrap_or(Offset::ZERO);
         let start = checkpoint.map_or(lowest, |held| held.start);
         bases.retain(|base| *base >= start);
-        let census = Census::of(bases.iter().copied());
-        let is_in_order = checkpoint.is_some_and(|held| held.clean && held.census == census);
         let stores = Stores { disk, directory: &directory, id: meta.id, bases: &bases, start };
         let known = checkpoint.map_or(start, |held| held.mark.durable_end);
-        let backup_end = stores.end()?.max(known);
+        let stores_end = stores.end()?;
+        let census = Census::of(bases.iter().copied());
+        let is_in_order = stores_end == known
+            && checkpoint.is_some_and(|held| held.clean && held.census == census);
+        let backup_end = stores_end.max(known);
         let end = match cut {
             Cut::Nowhere => backup_end,
             Cut::Time(time_us) => stores.end_before(*time_us)?.unwrap_or(backup_end),
@@ -114,8 +116,8 @@ impl Stores<'_> {
         };
         let path = names::store(self.directory, last);
         let store = match Store::open(self.disk, &path, self.id, last) {
-            // What the checkpoint says is all that is known.
-            Err(StoreFault::Header) => return Ok(self.start),
+            // It has its name only once all below it is sealed.
+            Err(StoreFault::Header) => return Ok(last),
             store => store.map_err(|fault| fault.at(&path))?,
         };
         if let Some(footer) = store.footer()? {

@@ -9,6 +9,7 @@ use crate::log::names;
 use crate::log::offset::Offset;
 
 const MISSING: &str = "records are missing";
+const USED_UP: &str = "its offsets are used up: no append brought it there, and none can follow";
 const HEADER: &str = "both copies of the header are damaged, and nothing can be read without it";
 
 /// What a log's stores amount to.
@@ -73,6 +74,10 @@ impl Judged {
         if judged.end < durable_end {
             let last = stores.len().checked_sub(1);
             judged.missing_end((last, durable_end), stores);
+        }
+        if judged.end.is_out_of_reach() {
+            let (from, resume, store) = (judged.end, judged.end, stores.len().checked_sub(1));
+            judged.damage.push(Damage { from, resume, store, position: None, what: USED_UP });
         }
         if judged.torn.is_none() {
             judged.torn = tail(stores);

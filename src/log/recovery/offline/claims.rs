@@ -42,6 +42,7 @@ pub(super) fn end(site: &Site<'_>, base: Offset) -> Result<Offset, OpenError> {
             let is_whole = payload_at + u64::from(header.payload_bytes) <= file_bytes;
             if is_whole
                 && header.base >= end
+                && !header.next_offset().is_out_of_reach()
                 && header.matches(&read(payload_at, narrow(u64::from(header.payload_bytes)))?)
             {
                 end = header.next_offset();
