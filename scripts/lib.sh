@@ -59,10 +59,13 @@ boot() {
     fail 'the container did not boot within a minute'
 }
 
-# end_boot: a container ends at once with its first process, or with what was to boot it.
+# end_boot: a container ends at once with its first process, and if that was not found with what was
+# to boot it.
 end_boot() {
-    local process=${init:-${outer:-}}
-    [[ -z $process ]] || kill -KILL "$process" 2>/dev/null || true
+    local process
+    for process in ${init:-} ${outer:-}; do
+        kill -KILL "$process" 2>/dev/null || true
+    done
     # The shell would tell that it was killed.
     wait 2>/dev/null
 }
@@ -71,7 +74,8 @@ end_boot() {
 small_debian() {
     local folder=$1
     shift
-    [[ ! -d $folder ]] || return 0
+    [[ ! -x $folder/usr/bin/apt-get ]] || return 0
+    [[ ! -e $folder ]] || fail "$folder is there, and is no Debian: remove it"
     step 'a small Debian'
     rm -rf "$folder.part"
     debootstrap --variant=minbase "$@" bookworm "$folder.part"

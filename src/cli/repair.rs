@@ -32,7 +32,8 @@ The server must be stopped.
 Exit codes:
   0   done, or nothing was to be done
   2   a log that is not there
-  65  a log cannot be made writable again, or the folder is no data directory
+  65  a log cannot be made writable again, or the folder is no data directory, or one of a newer
+      release
   74  a file could not be read or written; the same again goes on
   75  a server has the directory";
 

@@ -39,7 +39,7 @@ Exit codes:
   0   all is well; left-over files may be there
   1   a derived file is wrong, or a torn tail was found
   2   a log that is not there
-  65  there is damage, or the folder is no data directory
+  65  there is damage, or the folder is no data directory, or one of a newer release
   74  a file could not be read, and no damage was found";
 
 /// The folder of logs that a command works on, and which logs of it.

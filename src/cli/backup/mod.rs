@@ -41,16 +41,15 @@ space. But a link is the same bytes on the same disk: it saves from a deletion, 
 upgrade, and from a broken disk only once it is copied to another one. To remove it, remove the
 folder.
 
-Then every byte is checked. With 1, 65 and 74 from the check the backup is there; what was found is
-told.
+Then every byte is checked. Whatever the check finds is told, and the backup is there.
 
 Exit codes:
   0   made, and checked unless that was not wanted
   1   refused, or no server was reached, or the check found a derived file wrong
-  2   wrong certificates; without a server: no such log, or the folder is there already
-  65  the check found damage
+  2   wrong certificates; without a server: no such log, or the folder cannot be the backup
+  65  the check found damage; without a server: no data directory, or one of a newer release
   74  a file could not be read or written
-  75  without a server: one has the directory";
+  75  without a server: one has the directory, or somebody makes the same backup";
 
 /// Make a backup of logs, while appends go on
 #[derive(Debug, Args)]

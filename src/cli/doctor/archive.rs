@@ -1,14 +1,15 @@
-//! The archive: whether segments can be copied there before they are dropped. A server starts
-//! without it, and then keeps what it cannot copy until the disk is full.
+//! The archive: whether a start can make it, and whether segments can be copied there before they
+//! are dropped. What cannot be copied is kept, until the disk is full.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::case::Case;
 use super::finding::Finding;
 use super::servant::{Owned, Right, Servant};
+use crate::cli::exit::IO;
 
 const CHECK: &str = "archive";
 
@@ -18,29 +19,35 @@ pub(super) fn look(case: &Case, data: &Path) -> Option<Finding> {
     let finding = match judge(&case.servant, path, data) {
         Ok(finding) => finding,
         Err(_) if !case.is_servant() => Finding::not_looked_at(CHECK, case.needs()),
-        Err(error) => useless(path, &error.to_string(), "check storage.archive_directory"),
+        Err(error) => unreachable(path, &error.to_string(), "check storage.archive_directory"),
     };
     Some(finding)
 }
 
-fn judge(servant: &Servant, path: &Path, data: &Path) -> std::io::Result<Finding> {
+fn judge(servant: &Servant, path: &Path, data: &Path) -> io::Result<Finding> {
     let (user, text) = (&servant.name, path.display());
-    let make = format!("install -d -o {user} -m 0700 {text}; in the unit ReadWritePaths={text}");
-    let folder = match fs::metadata(path) {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = match above.unwrap_or(Path::new(".")).canonicalize() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(useless(path, "is absent", &make));
+            let make = format!("install -d -o {user} -m 0700 {text}");
+            return Ok(unreachable(path, "is absent, and so is the folder that it is in", &make));
         }
+        above => above?,
+    };
+    if let Some(closed) = servant.stopped_at(&above.join("archive"))? {
+        let closed = closed.display();
+        let what = format!("is out of reach: {user} may not pass through {closed}");
+        return Ok(unreachable(path, &what, &format!("chmod o+x {closed}")));
+    }
+    let folder = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return absent(servant, path, &above),
         folder => folder?,
     };
-    if !folder.is_dir() {
-        return Ok(useless(path, "is no folder", &make));
-    }
-    if let Some(closed) = servant.stopped_at(&path.canonicalize()?.join("log"))? {
-        let what = format!("is out of reach: {user} may not pass through {}", closed.display());
-        return Ok(useless(path, &what, &format!("chmod o+x {}", closed.display())));
-    }
     let owned = Owned::from(&folder);
-    if !servant.may(Right::Write, owned) {
+    if !folder.is_dir() {
+        return Ok(useless(path, "is no folder", "name another storage.archive_directory"));
+    }
+    if !servant.may(Right::Write, owned) || !servant.may(Right::Pass, owned) {
         let what = format!("cannot be written by {user} (owner {})", owned.user);
         return Ok(useless(path, &what, &format!("chown {user}: {text}")));
     }
@@ -49,6 +56,21 @@ fn judge(servant: &Servant, path: &Path, data: &Path) -> std::io::Result<Finding
         return Ok(Finding::note(CHECK, found));
     }
     Ok(Finding::ok(CHECK, text.to_string()))
+}
+
+/// A start makes the folder, and not those above it.
+fn absent(servant: &Servant, path: &Path, above: &Path) -> io::Result<Finding> {
+    let (user, text) = (&servant.name, path.display());
+    if servant.may(Right::Write, Owned::from(&fs::metadata(above)?)) {
+        return Ok(Finding::ok(CHECK, format!("{text} is absent, and {user} can make it")));
+    }
+    let what = format!("is absent, and {user} cannot make it");
+    Ok(unreachable(path, &what, &format!("install -d -o {user} -m 0700 {text}")))
+}
+
+fn unreachable(path: &Path, what: &str, remedy: &str) -> Finding {
+    let found = format!("{} {what}", path.display());
+    Finding::fault(CHECK, found, remedy).ends_serve(IO)
 }
 
 fn useless(path: &Path, what: &str, remedy: &str) -> Finding {
@@ -64,7 +86,7 @@ mod tests {
     use crate::cli::doctor::finding::Verdict;
 
     #[test]
-    fn an_archive_that_cannot_be_written_is_told_of() {
+    fn an_archive_that_cannot_be_made_or_written_is_told_of() {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("archive");
         let own = fs::metadata(folder.path()).unwrap();
@@ -73,20 +95,25 @@ mod tests {
             let finding = judge(servant, &archive, Path::new(data)).unwrap();
             (finding.verdict, finding.found)
         };
-        let (verdict, found) = judged(&servant, "/proc");
-        assert!(verdict == Verdict::Warning && found.contains("is absent"), "{found}");
+        let absent = judged(&servant, "/proc");
+        assert!(absent.0 == Verdict::Ok && absent.1.contains("can make it"), "{absent:?}");
         fs::write(&archive, "").unwrap();
-        assert!(judged(&servant, "/proc").1.contains("is no folder"));
+        let file = judged(&servant, "/proc");
+        assert!(file.0 == Verdict::Warning && file.1.contains("is no folder"), "{file:?}");
         fs::remove_file(&archive).unwrap();
         fs::create_dir(&archive).unwrap();
         assert_eq!(judged(&servant, "/proc").0, Verdict::Ok);
         let beside = judged(&servant, folder.path().to_str().unwrap());
         assert!(beside.0 == Verdict::Note && beside.1.contains("own file system"), "{beside:?}");
         let stranger = Servant { user: 65_000, group: 65_000, groups: vec![], ..servant };
-        assert!(judged(&stranger, "/proc").1.contains("may not pass through"));
+        let closed = judged(&stranger, "/proc");
+        assert!(closed.0 == Verdict::Fault && closed.1.contains("may not pass"), "{closed:?}");
         for path in [folder.path(), &archive] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         assert!(judged(&stranger, "/proc").1.contains("cannot be written by"));
+        fs::remove_dir(&archive).unwrap();
+        let absent = judged(&stranger, "/proc");
+        assert!(absent.0 == Verdict::Fault && absent.1.contains("cannot make it"), "{absent:?}");
     }
 }
