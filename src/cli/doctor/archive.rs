@@ -106,6 +106,7 @@ mod tests {
         let beside = judged(&servant, folder.path().to_str().unwrap());
         assert!(beside.0 == Verdict::Note && beside.1.contains("own file system"), "{beside:?}");
         let stranger = Servant { user: 65_000, group: 65_000, groups: vec![], ..servant };
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let closed = judged(&stranger, "/proc");
         assert!(closed.0 == Verdict::Fault && closed.1.contains("may not pass"), "{closed:?}");
         for path in [folder.path(), &archive] {
