@@ -14,7 +14,8 @@ from server import Site, StartFailed, remove
 
 # How often a place is passed before the panic, by turns.
 PASSED = (0, 2, 7)
-COME_BY_S = 20.0
+# Producers are stored once in 8 MiB of frames.
+COME_BY_S = 90.0
 
 
 def run(ground):
