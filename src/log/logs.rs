@@ -390,8 +390,7 @@ fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
         }
         Ok(()) | Err(_) => {}
     }
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    let above = above.unwrap_or(Path::new("."));
+    let above = names::above(path);
     disk.sync_directory(above).map_err(IoError::at(SYNC, above))
 }
 

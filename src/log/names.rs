@@ -177,6 +177,11 @@ pub(crate) fn unfinished(whole: &Path) -> PathBuf {
     whole.with_file_name(name)
 }
 
+/// The directory in which `path` has its name.
+pub(crate) fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 pub(crate) fn lock(data: &Path) -> PathBuf {
     data.join("LOCK")
 }

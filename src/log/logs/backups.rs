@@ -178,8 +178,9 @@ fn make(
     target: &Path,
     may_go_on: MayGoOn<'_>,
 ) -> Result<Vec<BackedUp>, BackUpError> {
-    let (above, backups) = (resolved(above(target)), resolved(&names::backups(data)));
-    if above != backups && above.starts_with(resolved(data)) {
+    let above = names::above(target);
+    let (place, backups) = (resolved(above), resolved(&names::backups(data)));
+    if place != backups && place.starts_with(resolved(data)) {
         return Err(BackUpError::Misplaced { path: target.to_owned(), backups });
     }
     if target.to_string_lossy().ends_with(names::UNFINISHED) {
@@ -206,22 +207,14 @@ fn make(
     };
     // Nothing needs it any more, and a file that stays does no harm.
     let _removed = disk.remove(&names::lock(target));
-    sync_above(disk, target)?;
+    disk.sync_directory(above).map_err(IoError::at(SYNC, above))?;
     Ok(made)
-}
-
-fn above(path: &Path) -> &Path {
-    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Without links, if it is there.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     fs::canonicalize(path).unwrap_or_else(|_| absolute())
-}
-
-fn sync_above(disk: &dyn Disk, path: &Path) -> Result<(), IoError> {
-    disk.sync_directory(above(path)).map_err(IoError::at(SYNC, above(path)))
 }
 
 /// What was made, and what keeps others from removing it before it has its name.

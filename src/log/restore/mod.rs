@@ -212,8 +212,7 @@ impl Restore {
             }
             Ok(()) | Err(_) => {}
         }
-        let above = self.target.parent().filter(|above| !above.as_os_str().is_empty());
-        self.sync(above.unwrap_or(Path::new(".")))?;
+        self.sync(names::above(&self.target))?;
         let lock = lock::take(&*self.disk, &self.target)?;
         refuse_filled(&*self.disk, &self.target)?;
         Ok(lock)
