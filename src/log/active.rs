@@ -80,13 +80,17 @@ impl Resting {
 }
 
 impl Active {
-    /// How many of `spans`, from the first, go into this segment, whose store may have `bytes_max`.
-    pub(crate) fn fitting(&self, spans: &[Span], bytes_max: u64) -> usize {
+    /// What the store may grow to. The settings may have changed since the segment was given its
+    /// capacity.
+    fn capacity_bytes(&self, settings: &LogSettings) -> u64 {
+        self.mark.capacity_bytes.min(settings.segment_bytes_max)
+    }
+
+    /// How many of `spans`, from the first, go into this segment.
+    pub(crate) fn fitting(&self, spans: &[Span], settings: &LogSettings) -> usize {
         let entries_left = self.files.index.capacity().saturating_sub(self.mark.frames);
         let entries_left = usize::try_from(entries_left).unwrap_or(usize::MAX);
-        // The settings may have changed since the segment was given its capacity.
-        let capacity_bytes = self.mark.capacity_bytes.min(bytes_max);
-        let room = narrow(capacity_bytes.saturating_sub(self.mark.position));
+        let room = narrow(self.capacity_bytes(settings).saturating_sub(self.mark.position));
         let mut used = FOOTER_BYTES;
         let fits = |span: &&Span| {
             used = used.saturating_add(span.bytes);
@@ -99,10 +103,14 @@ impl Active {
     }
 
     /// Sees to it that the store owns the space for `bytes` more and the footer.
-    pub(crate) fn allocate_for(&mut self, bytes: usize) -> Result<(), IoError> {
+    pub(crate) fn allocate_for(
+        &mut self,
+        bytes: usize,
+        settings: &LogSettings,
+    ) -> Result<(), IoError> {
         let needed = self.mark.position + wide(bytes) + wide(FOOTER_BYTES);
         if needed > self.allocated_bytes {
-            let target = needed.max(self.mark.capacity_bytes);
+            let target = needed.max(self.capacity_bytes(settings));
             self.files.store.allocate(target)?;
             self.allocated_bytes = target;
         }
@@ -181,13 +189,14 @@ impl Active {
     }
 
     /// Whether it is time to prepare the next segment.
-    pub(crate) fn fills_soon(&self) -> bool {
-        if self.mark.position < self.mark.capacity_bytes / 4 {
+    pub(crate) fn fills_soon(&self, settings: &LogSettings) -> bool {
+        let capacity_bytes = self.capacity_bytes(settings);
+        if self.mark.position < capacity_bytes / 4 {
             // Too early to tell the pace from a first burst.
             return false;
         }
         let elapsed = self.began.elapsed().as_micros().max(1);
-        let left = self.mark.capacity_bytes.saturating_sub(self.mark.position);
+        let left = capacity_bytes.saturating_sub(self.mark.position);
         // At the pace so far: left / (position / elapsed) is the time left.
         u128::from(left) * elapsed < u128::from(self.mark.position) * PREPARE_AHEAD.as_micros()
     }
@@ -208,7 +217,7 @@ impl Active {
     /// The capacity of the segment after this one, which ends here: no more than this one needed,
     /// if it was not filled.
     pub(crate) fn next_capacity(&self, settings: &LogSettings) -> u64 {
-        if self.mark.position >= self.mark.capacity_bytes / 2 {
+        if self.mark.position >= self.capacity_bytes(settings) / 2 {
             return self.grown_capacity(settings);
         }
         let needed = self.mark.position.max(FIRST_CAPACITY_BYTES);

@@ -263,7 +263,7 @@ impl Writer {
             let (now, later) = spans.split_at(count);
             let (here, rest) = bytes.split_at_mut(now.iter().map(|span| span.bytes).sum());
             let from = self.written;
-            self.write_here(here, now)?;
+            self.write_here(log, here, now)?;
             self.unsynced_batches += wide(now.len());
             log.engine().counters.written(from, now);
             (spans, bytes) = (later, rest);
@@ -276,7 +276,7 @@ impl Writer {
     fn place_for(&mut self, log: &Arc<Log>, spans: &[Span]) -> Result<usize, Fault> {
         self.wake().map_err(Fault::of)?;
         if let Tail::Active(active) = &self.tail {
-            let count = active.fitting(spans, log.settings().segment_bytes_max);
+            let count = active.fitting(spans, &log.settings());
             if count > 0 {
                 return Ok(count);
             }
@@ -284,18 +284,18 @@ impl Writer {
         }
         self.begin_segment(log)?;
         match &self.tail {
-            Tail::Active(active) => Ok(active.fitting(spans, log.settings().segment_bytes_max)),
+            Tail::Active(active) => Ok(active.fitting(spans, &log.settings())),
             Tail::Nowhere | Tail::Resting(_) => Ok(0),
         }
     }
 
-    fn write_here(&mut self, bytes: &mut [u8], spans: &[Span]) -> Result<(), Fault> {
+    fn write_here(&mut self, log: &Log, bytes: &mut [u8], spans: &[Span]) -> Result<(), Fault> {
         let Tail::Active(active) = &mut self.tail else {
             return Ok(());
         };
         let total = bytes.len();
         let written = active
-            .allocate_for(total)
+            .allocate_for(total, &log.settings())
             .and_then(|()| active.write(bytes, spans, self.incarnation, self.durable));
         match written {
             Ok(()) => {
@@ -353,7 +353,7 @@ impl Writer {
     fn look_ahead(&mut self, log: &Arc<Log>) {
         if let Tail::Active(active) = &mut self.tail
             && !active.prepare_asked
-            && active.fills_soon()
+            && active.fills_soon(&log.settings())
         {
             active.prepare_asked = true;
             let next = active.next_segment(&log.settings());

@@ -87,3 +87,10 @@ fn a_log_whose_offsets_are_used_up_is_read_and_not_written() {
     let is_told = |fault: &Fault| fault.what.contains("its offsets are used up");
     assert!(found.faults.iter().any(is_told), "{:?}", found.faults);
 }
+
+/// A checkpoint with a right checksum gave the last segment a capacity that no disk has, and each
+/// append failed for want of space. No segment outgrows the settings, so no more is asked for.
+#[test]
+fn a_segment_takes_no_more_space_than_the_settings_allow() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/capacity-out-of-bounds"));
+}
