@@ -3,10 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use varve::log::{Fault, VerifyProgress, verify};
+use varve::log::{
+    Disk, Fault, Offset, RepairOptions, SimDisk, Tear, VerifyProgress, repair, verify,
+};
 
-use crate::rig::{self, DATA};
+use crate::rig::{self, Batch, DATA};
 
 #[path = "../fuzz/src/directory.rs"]
 mod directory;
@@ -93,4 +96,31 @@ fn a_log_whose_offsets_are_used_up_is_read_and_not_written() {
 #[test]
 fn a_segment_takes_no_more_space_than_the_settings_allow() {
     recovery::check(include_bytes!("../fuzz/found/recovery/capacity-out-of-bounds"));
+}
+
+/// In an unsealed store there were broken frames, and copies of them behind: no offset was missing,
+/// so appends went on. A broken frame claimed the offsets that they got, and after the next start
+/// an index that was made anew led to it: acknowledged, they could not be read.
+#[test]
+fn r6_frames_behind_broken_ones_in_what_appends_would_go_on_in_stop_them() {
+    let input = include_bytes!("../fuzz/found/recovery/copies-behind-broken-frames");
+    recovery::check(input);
+    let pieces = directory::pieces(&input[1..]);
+    let mend = |disk: &SimDisk| {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let options = RepairOptions { dry_run: false, threads: 1, now_us: 7 };
+        repair(&shared, Path::new(DATA), &[], options).unwrap()
+    };
+    // A store that nobody can read has its name from the end of all offsets.
+    let left = mend(&directory::disk(&pieces)).left;
+    assert!(left[0].1.contains("that no append reaches"), "{left:?}");
+    let is_first = |piece: &&directory::Piece| !piece.path.ends_with("18446744073709551615.store");
+    let disk = directory::disk(&pieces.iter().filter(is_first).cloned().collect::<Vec<_>>());
+    assert!(opening::open(&disk).unwrap().log.is_damaged());
+    assert_eq!(mend(&disk).left, []);
+    let repaired = opening::open(&disk).unwrap();
+    let base = repaired.append(&Batch::of(1));
+    let rig = opening::open(&repaired.disk.after_power_cut(Tear::LoseAll)).unwrap();
+    assert_eq!(rig.read_from(base).unwrap(), [(base, Batch::of(1))]);
+    assert_eq!(rig.read_from(Offset::new(1)).unwrap()[0].1.records.get(), 2);
 }

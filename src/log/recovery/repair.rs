@@ -126,9 +126,12 @@ pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
             if gap && verdict.end >= survey.durable_end {
                 break 'stores;
             }
-            if piece.from > verdict.end {
+            // Where no offset is gone, there are frames in the break that readers may take for the
+            // log's and so miss what would be appended behind them.
+            let in_unsealed = piece.after_break && store.sealed_at.is_none();
+            if piece.from > verdict.end || in_unsealed {
                 let within = if verdict.end >= store.base { n } else { n.saturating_sub(1) };
-                verdict.damage.push((verdict.end, piece.from, within));
+                verdict.damage.push((verdict.end, piece.from.max(verdict.end), within));
             }
             verdict.end = verdict.end.max(piece.to());
             verdict.last = Some((n, piece.mark));

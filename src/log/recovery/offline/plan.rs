@@ -117,6 +117,11 @@ fn seal_tail(
             end = end.max(claims::end(site, lost.base)?);
         }
     }
+    if end.is_out_of_reach() {
+        let what = "a store that nobody can read has the name of an offset that no append reaches";
+        plan.left = Some(format!("{what}; take that file away"));
+        return Ok(());
+    }
     let incarnation = survey.incarnation;
     let tail = match last {
         Some((store, mark)) if store.sealed_at.is_none() => {
