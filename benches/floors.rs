@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -104,7 +104,7 @@ static STORED: LazyLock<Stored> = LazyLock::new(|| {
     for _ in 0..STORED_BATCHES {
         let mut written = pin!(log.append(&payload(), records, Durability::Synced).unwrap());
         let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Pending = written.as_mut().poll(&mut context) {
+        while written.as_mut().poll(&mut context).is_pending() {
             std::thread::yield_now();
         }
     }

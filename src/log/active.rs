@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::Mark;
-use super::error::IoError;
+use super::error::{IoError, UNDO};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::frame::{Stamp, stamp};
 use super::intake::Span;
@@ -109,11 +109,18 @@ impl Active {
         settings: &LogSettings,
     ) -> Result<(), IoError> {
         let needed = self.mark.position + wide(bytes) + wide(FOOTER_BYTES);
-        if needed > self.allocated_bytes {
-            let target = needed.max(self.capacity_bytes(settings));
-            self.files.store.allocate(target)?;
-            self.allocated_bytes = target;
+        if needed <= self.allocated_bytes {
+            return Ok(());
         }
+        let wanted = needed.max(self.capacity_bytes(settings));
+        let allocated = self.files.store.allocate(wanted).map(|()| wanted);
+        self.allocated_bytes = match allocated {
+            // What is not there for all that may come yet may be there for these.
+            Err(error) if error.is_no_space() && needed < wanted => {
+                self.files.store.allocate(needed).map(|()| needed)?
+            }
+            allocated => allocated?,
+        };
         Ok(())
     }
 
@@ -157,7 +164,8 @@ impl Active {
     /// Takes back whatever a failed write left behind the last whole one, so that no part of it
     /// can ever be taken for a frame.
     pub(crate) fn undo_write(&mut self) -> Result<(), IoError> {
-        self.files.store.set_len(self.mark.position)?;
+        let undone = self.files.store.set_len(self.mark.position);
+        undone.map_err(|error| IoError { op: UNDO, ..error })?;
         self.allocated_bytes = self.mark.position;
         self.files.store.sync()
     }

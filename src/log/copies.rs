@@ -28,12 +28,35 @@ pub(crate) fn keep(
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
             Err(IoError::at("link", from)(e))
         }
-        Err(_) => copy(disk, from, to, may_go_on).map(|()| false),
+        Err(_) => share(disk, from, to, may_go_on).map(|()| false),
     }
 }
 
-/// Copies the file to a name that must not exist, durably but for the directory's sync, and on the
-/// same blocks if the file system can do that. On an error no part of a copy is left.
+/// As `copy`, and on the same blocks if the file system can do that. For files that nobody writes
+/// to any more: what is written to shared blocks needs new ones, and so a file that owned its space
+/// owns it no longer, nor does the one that it was made from.
+pub(crate) fn share(
+    disk: &dyn Disk,
+    from: &Path,
+    to: &Path,
+    may_go_on: MayGoOn<'_>,
+) -> Result<(), IoError> {
+    let source = disk.open_to_read(from).map_err(IoError::at("open", from))?;
+    match disk.clone_file(from, to) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            return Err(IoError::at("create", to)(e));
+        }
+        Err(_) => return copy(disk, from, to, may_go_on),
+    }
+    let _wanted = may_go_on(source.file_bytes().unwrap_or_default());
+    let target = disk.open(to).map_err(IoError::at("open", to));
+    let shared = target.and_then(|target| target.sync().map_err(IoError::at(SYNC, to)));
+    shared.inspect_err(|_| drop(disk.remove(to)))
+}
+
+/// Copies the file to a name that must not exist, durably but for the directory's sync. On an error
+/// no part of a copy is left.
 ///
 /// # Errors
 ///
@@ -45,24 +68,9 @@ pub(crate) fn copy(
     may_go_on: MayGoOn<'_>,
 ) -> Result<(), IoError> {
     let source = disk.open_to_read(from).map_err(IoError::at("open", from))?;
-    let copied = match disk.clone_file(from, to) {
-        Ok(()) => {
-            let _wanted = may_go_on(source.file_bytes().unwrap_or_default());
-            let target = disk.open(to).map_err(IoError::at("open", to));
-            target.and_then(|target| target.sync().map_err(IoError::at(SYNC, to)))
-        }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            return Err(IoError::at("create", to)(e));
-        }
-        Err(_) => {
-            let target = disk.create(to).map_err(IoError::at("create", to))?;
-            copy_bytes((&*source, from), (&*target, to), may_go_on)
-        }
-    };
-    if copied.is_err() {
-        let _removed = disk.remove(to);
-    }
-    copied
+    let target = disk.create(to).map_err(IoError::at("create", to))?;
+    let copied = copy_bytes((&*source, from), (&*target, to), may_go_on);
+    copied.inspect_err(|_| drop(disk.remove(to)))
 }
 
 fn copy_bytes(

@@ -276,6 +276,12 @@ impl Space {
             .then(|| (self.free_bytes.load(Ordering::Relaxed), self.reserve_bytes))
     }
 
+    /// The capacity that a segment may have: half of what was free beyond the reserve when the disk
+    /// was last looked at. What a segment may never need is not to bring on a shortage.
+    pub(crate) fn capacity_bytes_max(&self) -> u64 {
+        self.free_bytes.load(Ordering::Relaxed).saturating_sub(self.reserve_bytes) / 2
+    }
+
     /// Takes a fresh look; it may end a shortage.
     pub(crate) fn observe(&self, free_bytes: u64) {
         let low = free_bytes < self.reserve_bytes;

@@ -18,6 +18,8 @@ use super::offset::Offset;
 
 /// What [`IoError::op`] says of a sync.
 pub(crate) const SYNC: &str = "sync";
+/// What [`IoError::op`] says where a write that failed could not be undone either.
+pub(crate) const UNDO: &str = "take back a write to";
 
 /// A file operation that failed, with what was done to which file.
 #[derive(Debug, Error)]
@@ -41,8 +43,9 @@ impl IoError {
     /// Whether the disk, a quota or a file size limit is exhausted, so that space helps, or the
     /// open files that the process or the host may have, which changes nothing on the disk either.
     /// Never so for a sync: whatever made it fail, what it should have made durable may be lost.
+    /// Nor for a write that could not be undone: what it left may be taken for more than it is.
     pub(crate) fn is_no_space(&self) -> bool {
-        self.op != SYNC
+        ![SYNC, UNDO].contains(&self.op)
             && (self.is_no_files()
                 || matches!(
                     self.source.kind(),

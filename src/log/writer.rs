@@ -335,18 +335,22 @@ impl Writer {
     }
 
     fn begin_segment(&mut self, log: &Log) -> Result<(), Fault> {
-        let capacity = match self.next_capacity {
-            0 => first_capacity(&log.settings()),
-            capacity => capacity.min(log.settings().segment_bytes_max),
-        };
-        match log.begin_segment(capacity, self.written) {
-            Ok(active) => {
-                log.add_segment(Arc::clone(&active.segment));
-                self.tail = Tail::Active(active);
-                Ok(())
+        let least = first_capacity(&log.settings());
+        let wanted = self.next_capacity.min(log.settings().segment_bytes_max);
+        let mut capacity = wanted.min(log.engine().space.capacity_bytes_max()).max(least);
+        let active = loop {
+            match log.begin_segment(capacity, self.written) {
+                Ok(active) => break active,
+                // There may be room for a smaller one.
+                Err(e) if e.is_no_space() && capacity > least => {
+                    capacity = (capacity / 8).max(least)
+                }
+                Err(e) => return Err(Fault::of(e)),
             }
-            Err(e) => Err(Fault::of(e)),
-        }
+        };
+        log.add_segment(Arc::clone(&active.segment));
+        self.tail = Tail::Active(active);
+        Ok(())
     }
 
     /// Asks for what will soon be needed: the next segment, a checkpoint.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use varve::log::{
     AckError, AppendError, Bounds, CreateError, DEFAULT_LOG, Durability, LogName, LogOverrides,
-    LogSettings, Offset, Op, OpenError, Options, ReadError, SimDisk, Stopped, TrimError,
+    LogSettings, Offset, Op, OpenError, Options, ReadError, SimDisk, Stopped, Tear, TrimError,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, poll, small_segments};
@@ -477,6 +477,21 @@ fn r12_a_failed_directory_sync_is_fatal_too() {
     rig.logs.work();
     assert_eq!(poll(doomed), Poll::Ready(Err(AckError::Failed)));
     assert_eq!(fatal.load(Ordering::SeqCst), 1);
+}
+
+/// A roll before it may have been waiting for the same sync.
+#[test]
+fn r12_a_directory_sync_that_fails_in_a_trim_is_fatal_too() {
+    let (fatal, options) = fatal_counter();
+    let rig = Rig::open(&SimDisk::new(), options).unwrap();
+    let all = rig.fill(30);
+    rig.disk.fail(Op::SyncDirectory, 0, ErrorKind::Other);
+    assert!(matches!(rig.log.trim(all[20].0), Err(TrimError::Unavailable)));
+    assert_eq!(fatal.load(Ordering::SeqCst), 1);
+    assert!(rig.log.append(b"x", ONE, Durability::Synced).is_err());
+    let rig =
+        Rig::open(&rig.disk.after_power_cut(Tear::LoseAll), by_hand(small_segments())).unwrap();
+    assert!(all.ends_with(&rig.read_all()) && rig.log.bounds().start <= all[20].0);
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod rng;
 mod scrub;
 mod seeds;
 mod settings;
+mod space;
 mod sweep;
 mod tidy;
 mod verify;

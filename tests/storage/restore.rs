@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use varve::log::{
@@ -292,6 +292,23 @@ fn a_damaged_backup_is_restored_as_far_as_a_start_could_use_it() {
             assert_eq!(rig.read_all(), all, "{n}");
         }
     }
+}
+
+/// A clone does not own its space, so that on a full disk what is written to it later fails, and
+/// ends the process where it is mapped.
+#[test]
+fn r9_nothing_that_will_be_written_to_is_a_clone() {
+    let (disk, _) = backed_up();
+    restore(&disk, &Cut::Nowhere).unwrap();
+    let name = |(_, path): (_, PathBuf)| path.file_name().unwrap().to_string_lossy().into_owned();
+    let is_clone = |(op, _): &(Op, PathBuf)| *op == Op::Clone;
+    let cloned: Vec<String> = disk.trace().into_iter().filter(is_clone).map(name).collect();
+    let mut stores = disk.list(&Path::new(TARGET).join("logs/default")).unwrap();
+    stores.retain(|name| name.ends_with(".store"));
+    stores.sort();
+    let (_last, sealed) = stores.split_last().unwrap();
+    assert!(!sealed.is_empty());
+    assert_eq!(cloned, sealed);
 }
 
 #[test]

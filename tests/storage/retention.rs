@@ -213,14 +213,8 @@ impl Disk for HookedDisk {
 #[test]
 fn a_reader_that_comes_while_segments_are_archived_keeps_its_records() {
     let settings = LogSettings { retain_for_readers_bytes: Some(1 << 20), ..archived() };
-    let (disk, hook) = (SimDisk::new(), Arc::<Hook>::default());
-    let hooked = Arc::new(HookedDisk(disk.clone(), Arc::clone(&hook)));
-    let options = Options { archive: Some(PathBuf::from(ARCHIVE)), ..by_hand(settings) };
-    let logs = Logs::open(Path::new(DATA), hooked, options).unwrap();
-    let log = logs.get(DEFAULT_LOG).unwrap();
-    let rig = Rig { disk, logs, log: Arc::clone(&log) };
-    let all = rig.fill(60);
-    let reader = all[12].0;
+    let (rig, all, hook) = before_archiving(settings);
+    let (log, reader) = (Arc::clone(&rig.log), all[12].0);
     *hook.0.lock().unwrap() = Some(Box::new(move || {
         let order = ReaderOrder {
             name: ReaderName::parse("late").unwrap(),
@@ -234,6 +228,33 @@ fn a_reader_that_comes_while_segments_are_archived_keeps_its_records() {
     rig.logs.work();
     let start = rig.log.bounds().start;
     assert!(start > Offset::ZERO && start <= reader, "{start} of {reader}");
+}
+
+/// Sixty batches, of which some are to be archived and dropped; the hook is called before the first
+/// of them is.
+fn before_archiving(settings: LogSettings) -> (Rig, Vec<(Offset, Batch)>, Arc<Hook>) {
+    let (disk, hook) = (SimDisk::new(), Arc::<Hook>::default());
+    let hooked = Arc::new(HookedDisk(disk.clone(), Arc::clone(&hook)));
+    let options = Options { archive: Some(PathBuf::from(ARCHIVE)), ..by_hand(settings) };
+    let logs = Logs::open(Path::new(DATA), hooked, options).unwrap();
+    let log = logs.get(DEFAULT_LOG).unwrap();
+    let rig = Rig { disk, logs, log };
+    let all = rig.fill(60);
+    (rig, all, hook)
+}
+
+/// It was answered, and then records were dropped by the settings that it had replaced.
+#[test]
+fn an_update_that_comes_while_segments_are_archived_counts_at_once() {
+    let (rig, all, hook) = before_archiving(archived());
+    let log = Arc::clone(&rig.log);
+    *hook.0.lock().unwrap() = Some(Box::new(move || {
+        log.update(|overrides| overrides.retention_bytes = Some(0)).unwrap();
+    }));
+    rig.logs.look_around();
+    rig.logs.work();
+    assert!(hook.0.lock().unwrap().is_none(), "nothing was archived");
+    assert_eq!(rig.read_all(), all);
 }
 
 #[test]
@@ -416,7 +437,7 @@ fn a_copy_whose_last_sync_failed_is_made_durable_before_its_segment_goes() {
         let second = rig.files(".store").remove(1);
         let before = Offset::new(second.file_stem().unwrap().to_str().unwrap().parse().unwrap());
         let first = rig.log.trim(before);
-        if first.is_err() {
+        if matches!(first, Err(TrimError::Archive(_))) {
             rig.log.trim(before).unwrap();
         }
         let after = rig.disk.after_power_cut(Tear::LoseAll);

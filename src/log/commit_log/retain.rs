@@ -81,7 +81,6 @@ impl Log {
 
     /// Whether that was all.
     fn retain_some(self: &Arc<Self>) -> Result<bool, TrimError> {
-        let settings = self.settings();
         let segments = self.segments.load_full();
         let mut looked_into = 0;
         let mut sealed = Vec::new();
@@ -94,7 +93,10 @@ impl Log {
             // One that cannot be read would be looked into for ever.
             looked_into += usize::from(!was_known && segment.known_facts().is_some());
         }
+        // An update, or a reader that came or was set back, may have changed what is to be kept
+        // by the time that all is archived.
         let overdue_before = || {
+            let settings = self.settings();
             let lowest = self.lowest_to_keep(&settings);
             let overdue = self.overdue(&settings, &segments, &sealed, lowest).min(SEGMENTS_AT_ONCE);
             overdue.checked_sub(1).and_then(|last| sealed.get(last)).map(|last| last.end)
@@ -102,7 +104,6 @@ impl Log {
         let Some(before) = overdue_before() else {
             return Ok(true);
         };
-        // A reader may have come, or been set back, by the time that all is archived.
         let dropped = match self.drop_before(before, || overdue_before().unwrap_or(Offset::ZERO)) {
             // It was told of already, and is tried again later.
             Err(TrimError::Archive(_)) => return Ok(true),

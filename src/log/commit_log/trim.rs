@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use crate::fail_points::fail_point;
-use crate::log::error::{IoError, TrimError};
+use crate::log::error::{IoError, SYNC, TrimError};
 use crate::log::footer::FOOTER_BYTES;
 use crate::log::intake::Refusal;
 use crate::log::offset::Offset;
@@ -68,16 +68,21 @@ impl Log {
     }
 
     /// Drops the sealed segments below `before`, after what has to be kept of them elsewhere is
-    /// durable there, which may take long: `still_before` says then how far they may go at most.
-    /// The caller holds `drops`.
+    /// durable there, which may take long: `still_before` says then how far they may go at most. It
+    /// is asked while no settings change. The caller holds `drops`.
     pub(super) fn drop_before(
         self: &Arc<Self>,
         before: Offset,
         still_before: impl FnOnce() -> Offset,
     ) -> Result<Trimmed, TrimError> {
         let (covered, lack) = self.cover(before)?;
+        let is_archived = self.settings.load().archive;
         let (before, unarchived) = self.archive_before(before.min(covered));
-        let trimmed = self.drop_kept_elsewhere(before.min(still_before()))?;
+        let trimmed = self.drop_kept_elsewhere(|| {
+            // Whoever wants all archived from now on does not want these lost.
+            let is_kept_elsewhere = is_archived || !self.settings.load().archive;
+            if is_kept_elsewhere { before.min(still_before()) } else { self.start() }
+        })?;
         match (unarchived, lack.filter(|_| trimmed.segments == 0)) {
             (Some(error), _) => Err(TrimError::Archive(error)),
             (None, Some(error)) => Err(error.into()),
@@ -85,8 +90,14 @@ impl Log {
         }
     }
 
-    fn drop_kept_elsewhere(self: &Arc<Self>, before: Offset) -> Result<Trimmed, TrimError> {
-        let (start, old) = self.with_writer(|writer| self.trim_with(writer, before))?;
+    fn drop_kept_elsewhere(
+        self: &Arc<Self>,
+        before: impl FnOnce() -> Offset,
+    ) -> Result<Trimmed, TrimError> {
+        let (start, old) = {
+            let _meta = self.meta.lock();
+            self.with_writer(|writer| self.trim_with(writer, before()))?
+        };
         fail_point!("trim::start_moved");
         let mut bytes = 0;
         for segment in &old {
@@ -97,8 +108,14 @@ impl Log {
         self.trimmed_segments.fetch_add(wide(old.len()), Ordering::Relaxed);
         self.trimmed_bytes.fetch_add(bytes, Ordering::Relaxed);
         let paths = old.iter().flat_map(|segment| [segment.store_path(), segment.index_path()]);
-        trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths)?;
-        Ok(Trimmed { start, segments: old.len(), bytes })
+        match trash::discard(&*self.engine.disk, &self.engine.trash, &self.directory, paths) {
+            Ok(()) => Ok(Trimmed { start, segments: old.len(), bytes }),
+            // The same sync may have been to make the name of a new segment durable.
+            Err(error) if error.op == SYNC => {
+                Err(self.with_writer(|writer| self.fatal_trim(writer, error)))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Seals the active segment if all of it is to go.

@@ -101,7 +101,11 @@ impl Log {
         if prepared.is_some() || self.intake.lock().refusal.is_some() {
             return;
         }
-        // Without it the roll creates the files, and meets the same error where it matters.
+        // Without it the roll creates the files, smaller ones if need be, and meets any error where
+        // it matters.
+        if next.capacity_bytes > self.engine.space.capacity_bytes_max() {
+            return;
+        }
         *prepared = Prepared::create(self, next.capacity_bytes).ok();
         if next.is_filled && prepared.is_some() {
             self.queue_fill();

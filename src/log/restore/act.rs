@@ -37,7 +37,12 @@ impl Work<'_> {
         self.copy_if_there(names::meta)?;
         let whole = planned.bases.len() - usize::from(planned.is_last_cut);
         for base in planned.bases.iter().take(whole) {
-            self.copy(|log| names::store(log, *base))?;
+            if planned.bases.last() == Some(base) {
+                // Appends may go on in it.
+                self.copy(|log| names::store(log, *base))?;
+            } else {
+                self.share(|log| names::store(log, *base))?;
+            }
             self.copy_if_there(|log| names::index(log, *base))?;
         }
         if planned.is_cut {
@@ -63,6 +68,11 @@ impl Work<'_> {
     fn copy(&self, name: impl Fn(&Path) -> PathBuf) -> Result<(), IoError> {
         let (from, to) = (name(&self.planned.directory), name(&self.directory()));
         copies::copy(&**self.disk, &from, &to, self.may_go_on)
+    }
+
+    fn share(&self, name: impl Fn(&Path) -> PathBuf) -> Result<(), IoError> {
+        let (from, to) = (name(&self.planned.directory), name(&self.directory()));
+        copies::share(&**self.disk, &from, &to, self.may_go_on)
     }
 
     /// Copies a file that a start makes anew, or that need not have been there.
