@@ -145,7 +145,7 @@ pub(crate) fn open(
             meta.write(disk, directory)?;
             disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?;
         }
-        remove_leftovers(&site, &list)?;
+        remove_leftovers(&site, &list, found.mark.durable_end)?;
     }
     Ok((meta, found))
 }
@@ -188,10 +188,14 @@ fn stored_id(disk: &dyn Disk, directory: &Path, base: Offset) -> Option<LogId> {
     }
 }
 
-/// Removes stores and indexes below the start, indexes without a store, and prepared files.
-fn remove_leftovers(site: &Site<'_>, list: &[String]) -> Result<(), OpenError> {
+/// Removes stores and indexes below the start of a log that ends at `end`, indexes without a store,
+/// and prepared files.
+fn remove_leftovers(site: &Site<'_>, list: &[String], end: Offset) -> Result<(), OpenError> {
+    // A log starts where a segment does. If none is there, one below may have what is missing.
+    let starts_there = site.start >= end || site.bases.first() == Some(&site.start);
     let stale = list.iter().filter(|file| {
         let store_below = names::store_base(file).is_some_and(|base| base < site.start);
+        let store_below = store_below && starts_there;
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
         store_below || index_alone || names::LEFT_OVERS.contains(&file.as_str())
     });
