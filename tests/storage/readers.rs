@@ -293,6 +293,15 @@ fn r12_after_a_failed_sync_the_fate_is_unknown_and_the_file_is_not_trusted_again
     }
 }
 
+/// A new segment's name may have been waiting for the same sync.
+#[test]
+fn r12_a_directory_that_is_not_synced_for_the_readers_ends_the_server() {
+    let rig = rig();
+    rig.disk.fail(Op::SyncDirectory, 0, std::io::ErrorKind::Other);
+    assert_eq!(run(&rig, to("a", 1)), Err(ReaderError::Unknown));
+    assert!(rig.logs.has_failed());
+}
+
 /// After a failed sync the kernel shows bytes that are not on the disk, also to the next process.
 #[test]
 fn r7_what_a_start_finds_is_on_the_disk_before_it_is_told() {

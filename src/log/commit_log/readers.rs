@@ -89,15 +89,24 @@ impl Log {
     /// `OutOfRange`, `Ahead`, `Owned`, `NotFound`, `TooMany` and `OwnerTooLong` are the order's own
     /// and change nothing. `NoSpace`, `Failed`, `Damaged`, `Closed` and `Deleted` change nothing of
     /// any.
-    /// After `Unknown` nobody can tell which orders are done.
+    /// After `Unknown` nobody can tell which orders are done; if it was the directory that could
+    /// not be synced, the log has failed.
     pub fn change_readers(&self, orders: &[ReaderOrder]) -> Vec<Result<Reader, ReaderError>> {
         let terms = Terms {
             bounds: self.bounds(),
             now_us: self.engine.now_us(),
             readers_max: self.engine.options.readers_per_log_max,
         };
-        let outcomes = self.readers.run(orders, &terms).into_iter();
-        outcomes.map(|outcome| outcome.map_err(|error| self.unless_deleted(error))).collect()
+        let outcomes = self.readers.run(orders, &terms);
+        if outcomes.contains(&Err(ReaderError::Unknown))
+            && let Some(error) = self.readers.take_directory_fault()
+        {
+            self.with_writer(|writer| writer.fail(self, error));
+        }
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.map_err(|error| self.unless_deleted(error)))
+            .collect()
     }
 
     fn look<R>(

@@ -34,6 +34,8 @@ pub(super) struct Journal {
     /// A write or sync of the file failed, so it is to be replaced before it is used again.
     suspect: bool,
     /// Damage is told to the operator once.
+    /// See [`Journal::take_directory_fault`].
+    directory_fault: Option<IoError>,
     damage_told: bool,
 }
 
@@ -58,6 +60,7 @@ impl Journal {
             log_id,
             state: State::Unread,
             suspect: false,
+            directory_fault: None,
             damage_told: false,
         }
     }
@@ -168,21 +171,25 @@ impl Journal {
             }
         };
         let path = self.path();
-        let renamed = self
-            .disk
-            .rename(&created_as, &path)
-            .map_err(IoError::at("rename", &created_as))
-            .and_then(|()| {
-                let synced = self.disk.sync_directory(&self.directory);
-                synced.map_err(IoError::at(SYNC, &self.directory))
-            });
+        let renamed = self.disk.rename(&created_as, &path);
         // From here on nobody can tell which of both files a start will find.
         self.state = state;
-        self.suspect = renamed.is_err();
-        renamed.map_err(|error| {
-            self.tell(&error);
-            ReaderError::Unknown
-        })
+        self.suspect = true;
+        if let Err(error) = renamed {
+            self.tell(&IoError::at("rename", &created_as)(error));
+            return Err(ReaderError::Unknown);
+        }
+        if let Err(error) = self.disk.sync_directory(&self.directory) {
+            self.directory_fault = Some(IoError::at(SYNC, &self.directory)(error));
+            return Err(ReaderError::Unknown);
+        }
+        self.suspect = false;
+        Ok(())
+    }
+
+    /// Why the log's directory was not synced: not only the readers may have been waiting for that.
+    pub(super) fn take_directory_fault(&mut self) -> Option<IoError> {
+        self.directory_fault.take()
     }
 
     fn create(&self, path: &Path, bytes: &[u8]) -> Result<(), IoError> {

@@ -20,7 +20,7 @@ pub(crate) use self::check::{Found, check, read};
 use self::format::OWNER_BYTES_MAX;
 use self::journal::Journal;
 use super::disk::Disk;
-use super::error::ReaderError;
+use super::error::{IoError, ReaderError};
 use super::names::ReaderName;
 use super::offset::{Bounds, LogId, Offset};
 use crate::sync::Mutex;
@@ -154,6 +154,11 @@ impl Readers {
             apply(changes, live);
         }
         answers
+    }
+
+    /// Why the log's directory was not synced, once, if a change of unknown fate is due to that.
+    pub(crate) fn take_directory_fault(&self) -> Option<IoError> {
+        self.journal.lock().take_directory_fault()
     }
 
     /// Has `leave` take the directory away, and changes nothing any more if it did: the path may
