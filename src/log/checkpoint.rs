@@ -37,6 +37,7 @@ use std::path::Path;
 use super::codec::Decoder;
 use super::disk::Disk;
 use super::error::{IoError, OpenError, SYNC};
+use super::frame::can_stand_before;
 use super::names;
 use super::offset::{LogId, Offset};
 use super::width::narrow;
@@ -175,8 +176,10 @@ impl Checkpoint {
             segment_crc: fields.u32()?,
             capacity_bytes: fields.u64()?,
         };
-        // A log that starts behind its end, or a segment behind what it holds, was never written.
-        if start.max(mark.base) > mark.durable_end {
+        // A log that starts behind its end, a segment behind what it holds, or one with more frames
+        // than have room in it, was never written.
+        if start.max(mark.base) > mark.durable_end || !can_stand_before(mark.position, mark.frames)
+        {
             return None;
         }
         let census = Census { segments: fields.u32()?, bases_crc: fields.u32()? };
@@ -318,7 +321,12 @@ mod tests {
             log_id: LogId::from_bytes([3; 16]),
             clean: end.is_multiple_of(2),
             start: Offset::new(1),
-            mark: Mark { durable_end: Offset::new(end), frames: 5, ..Mark::default() },
+            mark: Mark {
+                durable_end: Offset::new(end),
+                position: 568,
+                frames: 5,
+                ..Mark::default()
+            },
             census: Census::of([1, 7].map(Offset::new).into_iter()),
             producers: ProducersAt {
                 from: Offset::new(end.saturating_sub(end % 3)),
@@ -395,6 +403,16 @@ mod tests {
         assert!(matches!(slot(7, 7, 7), Some(Slot::Valid(..))));
         assert!(slot(8, 7, 7).is_none());
         assert!(slot(7, 8, 7).is_none());
+        // The least that a frame takes is its header.
+        let slot = |frames, position| {
+            let mark = Mark { frames, position, ..checkpoint(7).mark };
+            Checkpoint::decode(&Checkpoint { mark, ..checkpoint(7) }.encode(1))
+        };
+        assert!(matches!(slot(0, 0), Some(Slot::Valid(..))));
+        assert!(matches!(slot(3, 128 + 3 * 88), Some(Slot::Valid(..))));
+        for (frames, position) in [(1, 0), (1, 128), (3, 128 + 3 * 88 - 1), (u32::MAX, 5000)] {
+            assert!(slot(frames, position).is_none(), "{frames} before {position}");
+        }
     }
 
     #[test]

@@ -111,6 +111,10 @@ def read_checkpoint(path):
         found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQIII4xQ", slot, 14)))
         if found["sequence"] % 2 != at // SLOT_BYTES:
             continue
+        room = max(found["position"] - STORE_HEADER_BYTES, 0)
+        if found["frames"] * FRAME_HEADER_BYTES > room:
+            one_is_lost = True
+            continue
         if newest is None or found["sequence"] > newest["sequence"]:
             newest = found
     if newest and one_is_lost:
@@ -229,6 +233,8 @@ class Footer:
         self.sums = struct.unpack_from("<IQQQQQI", data, at + 12)
         trailer = struct.unpack_from("<I4s", data, self.behind - 8)
         if trailer != (length, b"VEND") or position != at:
+            raise ValueError
+        if self.sums[0] * FRAME_HEADER_BYTES > at - STORE_HEADER_BYTES:
             raise ValueError
         if crc32c(data[at + 8 : self.behind], seed) != crc:
             raise ValueError
