@@ -1,9 +1,11 @@
 //! Values that cannot be, under checksums that are right: no sector rots so, but a fault elsewhere
 //! can write them, and a log is served all the same.
 
-use varve::log::SimDisk;
+use std::path::Path;
 
-use crate::rig::{Batch, Rig, by_hand, files, small_segments};
+use varve::log::{LogOverrides, SimDisk, VerifyProgress, verify};
+
+use crate::rig::{Batch, DATA, Rig, by_hand, files, small_segments};
 
 fn open(disk: &SimDisk) -> Rig {
     Rig::open(disk, by_hand(small_segments())).unwrap()
@@ -50,5 +52,44 @@ fn no_index_is_made_for_more_frames_than_a_store_can_hold() {
         all.push((rig.append(&Batch::of(99)), Batch::of(99)));
         assert_eq!(rig.read_all(), all, "{frames}");
         assert_eq!(rig.killed().read_all(), all, "{frames}");
+    }
+}
+
+/// A segment of no bytes was asked of the disk with each append, which no disk grants, so that each
+/// ended the server.
+#[test]
+fn settings_that_cannot_be_are_those_of_no_log() {
+    for line in [
+        "segment_bytes_max = 0",
+        "segment_bytes_max = 99999999999",
+        "segment_age_max_ms = 1",
+        "index_bytes_max = 0",
+        "batch_bytes_max = 0",
+        "batch_bytes_max = 99999999999",
+    ] {
+        let rig = Rig::new();
+        rig.log.update(|own| own.record_bytes_max = Some(99_999)).unwrap();
+        let mut all = rig.fill(3);
+        let id = rig.log.id();
+        rig.logs.close().unwrap();
+        let path = &files(&rig.disk, "meta")[0];
+        let whole = String::from_utf8(rig.disk.bytes(path).unwrap()).unwrap();
+        let (before, _) = whole.split_once("crc32c").unwrap();
+        let lines = format!("{before}{line}\nlater = 5\n");
+        let meta = format!("{lines}crc32c = {:08x}\n", crc32c::crc32c(lines.as_bytes()));
+        rig.disk.damage(path, meta.as_bytes()).unwrap();
+        let found = verify(&rig.disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
+        let told: Vec<_> = found.faults.iter().map(|fault| &*fault.what).collect();
+        assert!(matches!(told[..], [what] if what.contains("settings that cannot be")), "{told:?}");
+        for _ in 0..2 {
+            let rig = open(&rig.disk);
+            assert_eq!(rig.log.overrides(), LogOverrides::default(), "{line}");
+            assert_eq!(rig.log.id(), id);
+            all.push((rig.append(&Batch::of(9)), Batch::of(9)));
+            assert_eq!(rig.read_all(), all, "{line}");
+            rig.logs.close().unwrap();
+        }
+        let written = String::from_utf8(rig.disk.bytes(path).unwrap()).unwrap();
+        assert!(written.contains("later = 5\n") && !written.contains(line), "{written}");
     }
 }
