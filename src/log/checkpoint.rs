@@ -45,6 +45,9 @@ use super::width::narrow;
 const MAGIC: [u8; 8] = *b"VARVECKP";
 const VERSION: u16 = 1;
 const SLOT_BYTES: u64 = 4096;
+/// No slot has this sequence, nor one above: a million writes a second take 146,000 years. So there
+/// is always a next one.
+const SEQUENCES_END: u64 = 1 << 62;
 const COVERED: std::ops::Range<usize> = 12..160;
 
 /// How far a log's last segment was durable, and what a footer or a restart needs to know of it.
@@ -161,7 +164,7 @@ impl Checkpoint {
             return Some(Slot::Newer(version));
         }
         let clean = fields.u16()? == 1;
-        let sequence = fields.u64()?;
+        let sequence = fields.u64().filter(|n| (1..SEQUENCES_END).contains(n))?;
         let log_id = LogId::from_bytes(fields.array()?);
         let start = Offset::new(fields.u64()?);
         let mark = Mark {
@@ -220,7 +223,12 @@ impl Slots {
         for position in [0, SLOT_BYTES] {
             let mut bytes = vec![0; narrow(SLOT_BYTES)];
             file.read_at(&mut bytes, position).map_err(IoError::at("read", &path))?;
-            match Checkpoint::decode(&bytes) {
+            // In the other's place it would not be the one that is overwritten in its turn.
+            let is_in_place = |slot: &Slot| match slot {
+                Slot::Valid(sequence, _) => sequence % 2 * SLOT_BYTES == position,
+                Slot::Newer(_) => true,
+            };
+            match Checkpoint::decode(&bytes).filter(is_in_place) {
                 Some(Slot::Valid(sequence, checkpoint))
                     if found.newest.is_none_or(|(held, _)| sequence > held) =>
                 {
@@ -412,6 +420,28 @@ mod tests {
         assert!(matches!(slot(3, 128 + 3 * 88), Some(Slot::Valid(..))));
         for (frames, position) in [(1, 0), (1, 128), (3, 128 + 3 * 88 - 1), (u32::MAX, 5000)] {
             assert!(slot(frames, position).is_none(), "{frames} before {position}");
+        }
+    }
+
+    /// Behind the last sequence there is, the next slot counted as the oldest.
+    #[test]
+    fn a_slot_with_a_sequence_that_it_cannot_have_is_none() {
+        for (sequence, place) in [(u64::MAX, 1), ((1 << 62) + 1, 1), (7, 0), (8, 1), (0, 0)] {
+            let disk = disk();
+            let directory = Path::new(DIRECTORY);
+            let mut file = CheckpointFile::create(&disk, directory).unwrap();
+            for end in 1..=2 + place {
+                file.write(&disk, directory, &checkpoint(end)).unwrap();
+            }
+            let position = place * SLOT_BYTES;
+            let bytes = checkpoint(70).encode(sequence);
+            disk.open(&names::checkpoint(directory)).unwrap().write_at(&bytes, position).unwrap();
+            let found = Slots::read(&disk, directory).unwrap().unwrap();
+            assert_eq!(found.lost_at, [position], "{sequence} at {place}");
+            assert_eq!(found.newest.unwrap().0, 1 + place, "{sequence} at {place}");
+            let (reopened, _) = CheckpointFile::open(&disk, directory).unwrap();
+            reopened.unwrap().write(&disk, directory, &checkpoint(4)).unwrap();
+            assert_eq!(read(&disk), Some(checkpoint(4)), "{sequence} at {place}");
         }
     }
 

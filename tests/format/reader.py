@@ -109,7 +109,9 @@ def read_checkpoint(path):
         if version != 1:
             raise Unreadable(f"{path} has version {version}")
         found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQIII4xQ", slot, 14)))
-        if found["sequence"] % 2 != at // SLOT_BYTES:
+        sequence = found["sequence"]
+        if not 0 < sequence < 1 << 62 or sequence % 2 != at // SLOT_BYTES:
+            one_is_lost = True
             continue
         room = max(found["position"] - STORE_HEADER_BYTES, 0)
         if found["frames"] * FRAME_HEADER_BYTES > room:
