@@ -103,6 +103,8 @@ impl ProducersAt {
     fn decode(kind: u32, from: Offset, durable_end: Offset) -> Self {
         match kind {
             0 => Self { from: durable_end, in_file: false },
+            // No frame was there to tell of them. Where they begin is not known, so all are asked.
+            _ if from > durable_end => Self { from: Offset::ZERO, in_file: kind != 1 },
             _ => Self { from, in_file: kind != 1 },
         }
     }
@@ -398,6 +400,22 @@ mod tests {
         let crc = crc32c::crc32c(&bytes[COVERED]).to_le_bytes();
         bytes[8..12].copy_from_slice(&crc);
         assert!(matches!(Checkpoint::decode(&bytes), Some(Slot::Valid(1, old)) if old == without));
+    }
+
+    #[test]
+    fn producers_that_no_frame_can_tell_of_are_looked_for_in_all_frames() {
+        for (in_file, from, told) in [(false, 6, 6), (false, 8, 0), (true, 7, 7), (true, 8, 0)] {
+            let (from, told) = (Offset::new(from), Offset::new(told));
+            let slot = Checkpoint { producers: ProducersAt { from, in_file }, ..checkpoint(7) };
+            let mut bytes = slot.encode(1);
+            bytes[128] = if in_file { 2 } else { 1 };
+            let crc = crc32c::crc32c(&bytes[COVERED]).to_le_bytes();
+            bytes[8..12].copy_from_slice(&crc);
+            let producers = ProducersAt { from: told, in_file };
+            let expected = Checkpoint { producers, ..slot };
+            let read = Checkpoint::decode(&bytes);
+            assert!(matches!(read, Some(Slot::Valid(1, read)) if read == expected), "{from}");
+        }
     }
 
     /// Taken at its word it made a log whose start offset was above its end.

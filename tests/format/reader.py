@@ -491,6 +491,7 @@ class Log:
             since, producers = self.stored
         elif mark and mark["producers_kind"] < 2:
             since = mark["durable_end"] if mark["producers_kind"] == 0 else mark["producers_from"]
+            since = since if since <= mark["durable_end"] else 0
         for path, frame in self.found:
             if frame is None or not any(frame.producer[0]):
                 continue

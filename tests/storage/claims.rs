@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
-use varve::log::{LogOverrides, SimDisk, VerifyProgress, verify};
+use varve::log::{
+    Append, Durability, LogOverrides, Producer, ProducerId, SimDisk, Tear, VerifyProgress, verify,
+};
 
-use crate::rig::{Batch, DATA, Rig, by_hand, files, small_segments};
+use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
 
 fn open(disk: &SimDisk) -> Rig {
     Rig::open(disk, by_hand(small_segments())).unwrap()
@@ -91,5 +93,32 @@ fn settings_that_cannot_be_are_those_of_no_log() {
         }
         let written = String::from_utf8(rig.disk.bytes(path).unwrap()).unwrap();
         assert!(written.contains("later = 5\n") && !written.contains(line), "{written}");
+    }
+}
+
+/// The checkpoint said that frames tell of producers from an offset on that no frame has yet, so
+/// that none was asked, and what was sent again was appended again.
+#[test]
+fn r3_producers_are_in_frames_that_are_there() {
+    let rig = Rig::new();
+    let send = |rig: &Rig, sequence| {
+        let Batch { payload, records } = Batch::of(sequence);
+        let id = ProducerId::from_bytes([7; 16]).unwrap();
+        let producer = Some(Producer { id, epoch: 0, sequence });
+        let durability = Durability::Synced;
+        let append = Append { payload: &payload, records, durability, expected: None, producer };
+        let sent = rig.log.append_batch(append).unwrap();
+        let told = (sent.base_offset(), sent.is_duplicate());
+        rig.logs.work();
+        assert!(poll(sent).is_ready());
+        told
+    };
+    let first: Vec<_> = (0..20).map(|sequence| send(&rig, sequence)).collect();
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    claim(&disk, 128, &1_u32.to_le_bytes());
+    claim(&disk, 136, &u64::MAX.to_le_bytes());
+    let rig = open(&disk);
+    for (sequence, (offset, _)) in (0..).zip(first) {
+        assert_eq!(send(&rig, sequence), (offset, true), "{sequence}");
     }
 }
