@@ -2,9 +2,12 @@
 //! can write them, and a log is served all the same.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use varve::log::{
-    Append, Durability, LogOverrides, Producer, ProducerId, SimDisk, Tear, VerifyProgress, verify,
+    Append, Durability, LogOverrides, Options, Producer, ProducerId, SimDisk, SimTime, Tear,
+    VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -121,4 +124,45 @@ fn r3_producers_are_in_frames_that_are_there() {
     for (sequence, (offset, _)) in (0..).zip(first) {
         assert_eq!(send(&rig, sequence), (offset, true), "{sequence}");
     }
+}
+
+/// The checkpoint named an incarnation below that of the frame which it named as the last. The
+/// frames that were appended then looked as if a recovery had cut them away.
+#[test]
+fn r6_frames_behind_a_checkpoint_that_lags_behind_its_last_frame_are_the_logs() {
+    let rig = Rig::new();
+    rig.fill(2);
+    let rig = rig.reopen();
+    rig.fill(1);
+    let mut all = rig.read_all();
+    rig.logs.close().unwrap();
+    claim(&rig.disk, 56, &0_u64.to_le_bytes());
+    let rig = open(&rig.disk);
+    all.extend(rig.fill(20));
+    rig.logs.scrub();
+    assert_eq!(rig.logs.scrubbed().damaged_ranges, 0);
+    assert_eq!(rig.read_all(), all);
+    let rig = rig.killed();
+    assert!(!rig.log.is_damaged());
+    assert_eq!(rig.read_all(), all);
+}
+
+/// The same of the append time: with the clock set back, the next record was older than the last.
+#[test]
+fn r15_append_times_do_not_go_back_because_a_checkpoint_lags_behind() {
+    let time = SimTime::at(Duration::from_secs(2_000_000_000));
+    let with_time = |disk: &SimDisk| {
+        let options = Options { time: Arc::new(time.clone()), ..by_hand(small_segments()) };
+        Rig::open(disk, options).unwrap()
+    };
+    let appended = |rig: &Rig| {
+        let base = rig.append(&Batch::of(1));
+        rig.log.read(base, 1).unwrap().batches().next().unwrap().append_time_us
+    };
+    let rig = with_time(&SimDisk::new());
+    let before = appended(&rig);
+    rig.logs.close().unwrap();
+    claim(&rig.disk, 64, &0_u64.to_le_bytes());
+    time.set_wall(Duration::from_secs(1_000_000_000));
+    assert_eq!(appended(&with_time(&rig.disk)), before);
 }
