@@ -6,7 +6,9 @@
 //! second. What it has come to is kept in the file `clock` of the data directory, so that a server
 //! that was down, or a host that starts with a wrong clock, begins from there. A wall clock that
 //! is behind is followed at once: that drops nothing; and when one that was behind at the start
-//! comes back to what was known before, it is followed at once too.
+//! comes back to what was known before, it is followed at once too. If it does not come back within
+//! a day, it was right, and what was known is forgotten: else each jump up to there would be
+//! believed, by this server and all later ones.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +24,8 @@ const FORMAT: &str = "1";
 const AGREES: Duration = Duration::from_secs(60);
 /// How long a wall clock that is ahead is not believed.
 const HOLD: Duration = Duration::from_secs(10 * 60);
+/// How long after a start a wall clock may come back to what was known before.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How much faster than time this time goes while it catches up.
 const PACE: u32 = 60;
 
@@ -37,13 +41,17 @@ pub(crate) struct AgeClock {
     ahead_since: Option<Duration>,
     /// What it had come to before a start at which the wall clock was behind, and goes on to be.
     known: Option<Duration>,
+    /// When that is forgotten.
+    known_until: Duration,
 }
 
 impl AgeClock {
     /// Begins at `known`, at most: what it came to before, or when the newest record was appended.
     pub(crate) fn start(known: Option<Duration>, wall: Duration, running: Duration) -> Self {
         let at = known.map_or(wall, |known| known.min(wall));
-        Self { at, wall, running, ahead_since: None, known: known.filter(|known| *known > wall) }
+        let known = known.filter(|known| *known > wall);
+        let known_until = running.saturating_add(KNOWN_FOR);
+        Self { at, wall, running, ahead_since: None, known, known_until }
     }
 
     /// Takes a look at the clocks.
@@ -52,6 +60,7 @@ impl AgeClock {
         self.running = running;
         let has_jumped = wall > self.wall.saturating_add(ran).saturating_add(AGREES);
         self.wall = wall;
+        self.known = self.known.filter(|_| running < self.known_until);
         self.known = self.known.map(|known| known.saturating_add(ran));
         let undisturbed = self.at.saturating_add(ran);
         let was_there = self.known.is_some_and(|known| wall <= known.saturating_add(AGREES));
@@ -157,6 +166,26 @@ mod tests {
         assert_eq!(clock.at, START + seconds(30));
         clock.look(START + YEAR, seconds(3));
         assert_eq!(clock.at, START + seconds(31), "but no further");
+    }
+
+    /// A time that the clock never came to was known for good, and so no jump ahead was doubted any
+    /// more, by no later start either.
+    #[test]
+    fn r15_what_was_known_is_forgotten_if_a_day_does_not_confirm_it() {
+        let day = 86_400;
+        for known in [START + YEAR * 66, Duration::from_micros(u64::MAX)] {
+            let mut clock = AgeClock::start(Some(known), START, Duration::ZERO);
+            run(&mut clock, 0, day - 1, Duration::ZERO);
+            assert!(clock.kept_us() >= microseconds(known), "it may still come back");
+            let right = run(&mut clock, day - 1, 1, Duration::ZERO);
+            assert_eq!(right, seconds(day.into()));
+            assert_eq!(clock.kept_us(), clock.at_us());
+            let held = run(&mut clock, day, 600, YEAR);
+            assert_eq!(held, right + seconds(600));
+            let kept = Duration::from_micros(clock.kept_us());
+            let mut later = AgeClock::start(Some(kept), START + YEAR, Duration::ZERO);
+            assert_eq!(run(&mut later, 0, 600, YEAR), held + seconds(600));
+        }
     }
 
     #[test]

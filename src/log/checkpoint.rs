@@ -37,6 +37,7 @@ use std::path::Path;
 use super::codec::Decoder;
 use super::disk::Disk;
 use super::error::{IoError, OpenError, SYNC};
+use super::frame::can_stand_before;
 use super::names;
 use super::offset::{LogId, Offset};
 use super::width::narrow;
@@ -44,6 +45,9 @@ use super::width::narrow;
 const MAGIC: [u8; 8] = *b"VARVECKP";
 const VERSION: u16 = 1;
 const SLOT_BYTES: u64 = 4096;
+/// No slot has this sequence, nor one above: a million writes a second take 146,000 years. So there
+/// is always a next one.
+const SEQUENCES_END: u64 = 1 << 62;
 const COVERED: std::ops::Range<usize> = 12..160;
 
 /// How far a log's last segment was durable, and what a footer or a restart needs to know of it.
@@ -99,6 +103,8 @@ impl ProducersAt {
     fn decode(kind: u32, from: Offset, durable_end: Offset) -> Self {
         match kind {
             0 => Self { from: durable_end, in_file: false },
+            // No frame was there to tell of them. Where they begin is not known, so all are asked.
+            _ if from > durable_end => Self { from: Offset::ZERO, in_file: kind != 1 },
             _ => Self { from, in_file: kind != 1 },
         }
     }
@@ -160,7 +166,7 @@ impl Checkpoint {
             return Some(Slot::Newer(version));
         }
         let clean = fields.u16()? == 1;
-        let sequence = fields.u64()?;
+        let sequence = fields.u64().filter(|n| (1..SEQUENCES_END).contains(n))?;
         let log_id = LogId::from_bytes(fields.array()?);
         let start = Offset::new(fields.u64()?);
         let mark = Mark {
@@ -175,8 +181,10 @@ impl Checkpoint {
             segment_crc: fields.u32()?,
             capacity_bytes: fields.u64()?,
         };
-        // A log that starts behind its end, or a segment behind what it holds, was never written.
-        if start.max(mark.base) > mark.durable_end {
+        // A log that starts behind its end, a segment behind what it holds, or one with more frames
+        // than have room in it, was never written.
+        if start.max(mark.base) > mark.durable_end || !can_stand_before(mark.position, mark.frames)
+        {
             return None;
         }
         let census = Census { segments: fields.u32()?, bases_crc: fields.u32()? };
@@ -217,7 +225,12 @@ impl Slots {
         for position in [0, SLOT_BYTES] {
             let mut bytes = vec![0; narrow(SLOT_BYTES)];
             file.read_at(&mut bytes, position).map_err(IoError::at("read", &path))?;
-            match Checkpoint::decode(&bytes) {
+            // In the other's place it would not be the one that is overwritten in its turn.
+            let is_in_place = |slot: &Slot| match slot {
+                Slot::Valid(sequence, _) => sequence % 2 * SLOT_BYTES == position,
+                Slot::Newer(_) => true,
+            };
+            match Checkpoint::decode(&bytes).filter(is_in_place) {
                 Some(Slot::Valid(sequence, checkpoint))
                     if found.newest.is_none_or(|(held, _)| sequence > held) =>
                 {
@@ -318,7 +331,12 @@ mod tests {
             log_id: LogId::from_bytes([3; 16]),
             clean: end.is_multiple_of(2),
             start: Offset::new(1),
-            mark: Mark { durable_end: Offset::new(end), frames: 5, ..Mark::default() },
+            mark: Mark {
+                durable_end: Offset::new(end),
+                position: 568,
+                frames: 5,
+                ..Mark::default()
+            },
             census: Census::of([1, 7].map(Offset::new).into_iter()),
             producers: ProducersAt {
                 from: Offset::new(end.saturating_sub(end % 3)),
@@ -384,6 +402,22 @@ mod tests {
         assert!(matches!(Checkpoint::decode(&bytes), Some(Slot::Valid(1, old)) if old == without));
     }
 
+    #[test]
+    fn producers_that_no_frame_can_tell_of_are_looked_for_in_all_frames() {
+        for (in_file, from, told) in [(false, 6, 6), (false, 8, 0), (true, 7, 7), (true, 8, 0)] {
+            let (from, told) = (Offset::new(from), Offset::new(told));
+            let slot = Checkpoint { producers: ProducersAt { from, in_file }, ..checkpoint(7) };
+            let mut bytes = slot.encode(1);
+            bytes[128] = if in_file { 2 } else { 1 };
+            let crc = crc32c::crc32c(&bytes[COVERED]).to_le_bytes();
+            bytes[8..12].copy_from_slice(&crc);
+            let producers = ProducersAt { from: told, in_file };
+            let expected = Checkpoint { producers, ..slot };
+            let read = Checkpoint::decode(&bytes);
+            assert!(matches!(read, Some(Slot::Valid(1, read)) if read == expected), "{from}");
+        }
+    }
+
     /// Taken at its word it made a log whose start offset was above its end.
     #[test]
     fn a_slot_that_contradicts_itself_is_none() {
@@ -395,6 +429,38 @@ mod tests {
         assert!(matches!(slot(7, 7, 7), Some(Slot::Valid(..))));
         assert!(slot(8, 7, 7).is_none());
         assert!(slot(7, 8, 7).is_none());
+        // The least that a frame takes is its header.
+        let slot = |frames, position| {
+            let mark = Mark { frames, position, ..checkpoint(7).mark };
+            Checkpoint::decode(&Checkpoint { mark, ..checkpoint(7) }.encode(1))
+        };
+        assert!(matches!(slot(0, 0), Some(Slot::Valid(..))));
+        assert!(matches!(slot(3, 128 + 3 * 88), Some(Slot::Valid(..))));
+        for (frames, position) in [(1, 0), (1, 128), (3, 128 + 3 * 88 - 1), (u32::MAX, 5000)] {
+            assert!(slot(frames, position).is_none(), "{frames} before {position}");
+        }
+    }
+
+    /// Behind the last sequence there is, the next slot counted as the oldest.
+    #[test]
+    fn a_slot_with_a_sequence_that_it_cannot_have_is_none() {
+        for (sequence, place) in [(u64::MAX, 1), ((1 << 62) + 1, 1), (7, 0), (8, 1), (0, 0)] {
+            let disk = disk();
+            let directory = Path::new(DIRECTORY);
+            let mut file = CheckpointFile::create(&disk, directory).unwrap();
+            for end in 1..=2 + place {
+                file.write(&disk, directory, &checkpoint(end)).unwrap();
+            }
+            let position = place * SLOT_BYTES;
+            let bytes = checkpoint(70).encode(sequence);
+            disk.open(&names::checkpoint(directory)).unwrap().write_at(&bytes, position).unwrap();
+            let found = Slots::read(&disk, directory).unwrap().unwrap();
+            assert_eq!(found.lost_at, [position], "{sequence} at {place}");
+            assert_eq!(found.newest.unwrap().0, 1 + place, "{sequence} at {place}");
+            let (reopened, _) = CheckpointFile::open(&disk, directory).unwrap();
+            reopened.unwrap().write(&disk, directory, &checkpoint(4)).unwrap();
+            assert_eq!(read(&disk), Some(checkpoint(4)), "{sequence} at {place}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! A header's CRC covers its payload's, so the CRC of the segment binds every byte of its frames.
 
 use super::codec::Decoder;
+use super::frame::can_stand_before;
 use super::offset::Offset;
 use super::seed::Seed;
 use super::width::{narrow, wide};
@@ -89,7 +90,9 @@ impl Footer {
             position: fields.u64()?,
             segment_crc: fields.u32()?,
         };
-        (seed.crc(bytes.get(COVERED_FROM..)?) == crc).then_some(footer)
+        // Nobody makes room for frames that nobody can have written.
+        let is_possible = can_stand_before(footer.position, footer.frames);
+        (is_possible && seed.crc(bytes.get(COVERED_FROM..)?) == crc).then_some(footer)
     }
 
     /// Where a footer would begin in a file of `file_bytes` whose last eight bytes are `trailer`.
@@ -138,6 +141,10 @@ mod tests {
         let file_bytes = 640 + wide(bytes.len());
         let trailer = &bytes[bytes.len() - TRAILER_BYTES..];
         assert_eq!(Footer::position_from_end(trailer, file_bytes), Some(640));
+        for frames in [6, u32::MAX] {
+            let more = Footer { frames, ..footer }.encode(seed);
+            assert_eq!(Footer::decode(&more, seed), None, "{frames} have no room before it");
+        }
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -28,6 +28,7 @@ use super::codec::Decoder;
 use super::offset::Offset;
 use super::producer::{Producer, ProducerId};
 use super::seed::Seed;
+use super::store_header::STORE_HEADER_BYTES;
 use super::width::{narrow, wide};
 
 /// The length of a frame's header without its extension.
@@ -165,6 +166,12 @@ impl FrameHeader {
         wide(payload.len()) == u64::from(self.payload_bytes)
             && crc32c::crc32c(payload) == self.payload_crc
     }
+}
+
+/// Whether a store can hold `frames` frames before `position`: the least of each is its header.
+pub(crate) fn can_stand_before(position: u64, frames: u32) -> bool {
+    let least_bytes = u64::from(frames) * wide(FRAME_HEADER_BYTES);
+    least_bytes <= position.saturating_sub(wide(STORE_HEADER_BYTES))
 }
 
 /// What is known of a frame only when it is written out.

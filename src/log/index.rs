@@ -35,11 +35,16 @@ impl Index {
         Ok(Self { map })
     }
 
-    /// Creates an index file with room for `entries`, all unused.
+    /// Creates an index file with room for `entries`, all unused. Where there is no space for it
+    /// none is left behind.
     pub(crate) fn create(disk: &dyn Disk, path: &Path, entries: u32) -> Result<Self, IoError> {
         let bytes = u64::from(entries.max(1)) * ENTRY_BYTES;
         let file = disk.create(path).map_err(IoError::at("create", path))?;
-        file.allocate(bytes).map_err(IoError::at("allocate space for", path))?;
+        let allocated = file.allocate(bytes);
+        allocated.map_err(IoError::at("allocate space for", path)).inspect_err(|_| {
+            // It may hold some of the space that is lacking.
+            let _removed = disk.remove(path);
+        })?;
         let map = file.map(bytes).map_err(IoError::at("map", path))?;
         Ok(Self { map })
     }
@@ -133,5 +138,17 @@ mod tests {
         let path = Path::new("/x.index");
         disk.create(path).unwrap().allocate(12 * 3 + 7).unwrap();
         assert_eq!(Index::open(&disk, path).unwrap().capacity(), 3);
+    }
+
+    #[test]
+    fn a_file_without_the_space_that_it_needs_is_not_left_behind() {
+        let disk = crate::log::disk::SimDisk::new();
+        let path = Path::new("/x.index");
+        disk.fail(crate::log::disk::Op::Allocate, 0, std::io::ErrorKind::StorageFull);
+        Index::create(&disk, path, 3).unwrap_err();
+        assert!(disk.open(path).is_err());
+        Index::create(&disk, path, 3).unwrap();
+        Index::create(&disk, path, 4).unwrap_err();
+        assert_eq!(Index::open(&disk, path).unwrap().capacity(), 3, "one that was there stays");
     }
 }

@@ -57,6 +57,17 @@ impl Meta {
         }
     }
 
+    /// Whether the settings are such as can be set.
+    pub(crate) fn are_settings_sound(&self) -> bool {
+        // An archive may come and go with the server's own settings.
+        self.overrides.check(true).is_ok()
+    }
+
+    /// The same log with the server's settings.
+    pub(crate) fn without_settings(self) -> Self {
+        Self { overrides: LogOverrides::default(), ..self }
+    }
+
     fn encode(&self) -> String {
         let mut lines = Lines::default();
         lines.put("format", FORMAT);
@@ -75,7 +86,7 @@ impl Meta {
 
     fn decode(lines: &Lines) -> Option<Self> {
         let number = |key| lines.get(key).and_then(|value| value.parse::<u64>().ok());
-        let small = |key| number(key).and_then(|n| u32::try_from(n).ok());
+        let small = |key| number(key).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         let time = |key| number(key).map(Duration::from_millis);
         let overrides = LogOverrides {
             segment_bytes_max: number("segment_bytes_max"),

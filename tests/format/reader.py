@@ -109,7 +109,13 @@ def read_checkpoint(path):
         if version != 1:
             raise Unreadable(f"{path} has version {version}")
         found = dict(zip(SLOT_FIELDS, struct.unpack_from("<HQ16sQQQQQQQQIIQIII4xQ", slot, 14)))
-        if found["sequence"] % 2 != at // SLOT_BYTES:
+        sequence = found["sequence"]
+        if not 0 < sequence < 1 << 62 or sequence % 2 != at // SLOT_BYTES:
+            one_is_lost = True
+            continue
+        room = max(found["position"] - STORE_HEADER_BYTES, 0)
+        if found["frames"] * FRAME_HEADER_BYTES > room:
+            one_is_lost = True
             continue
         if newest is None or found["sequence"] > newest["sequence"]:
             newest = found
@@ -229,6 +235,8 @@ class Footer:
         self.sums = struct.unpack_from("<IQQQQQI", data, at + 12)
         trailer = struct.unpack_from("<I4s", data, self.behind - 8)
         if trailer != (length, b"VEND") or position != at:
+            raise ValueError
+        if self.sums[0] * FRAME_HEADER_BYTES > at - STORE_HEADER_BYTES:
             raise ValueError
         if crc32c(data[at + 8 : self.behind], seed) != crc:
             raise ValueError
@@ -483,6 +491,7 @@ class Log:
             since, producers = self.stored
         elif mark and mark["producers_kind"] < 2:
             since = mark["durable_end"] if mark["producers_kind"] == 0 else mark["producers_from"]
+            since = since if since <= mark["durable_end"] else 0
         for path, frame in self.found:
             if frame is None or not any(frame.producer[0]):
                 continue

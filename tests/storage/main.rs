@@ -12,6 +12,7 @@
 mod backup;
 mod basics;
 mod casbin;
+mod claims;
 mod conditional;
 mod crash;
 mod damage;

@@ -74,5 +74,9 @@ pub(super) fn ends_as_marked(store: &Store, mark: &Mark) -> Result<bool, OpenErr
         return Ok(false);
     };
     let end = position + wide(header.frame_bytes());
-    Ok(end == mark.position && header.next_offset() == mark.durable_end)
+    // Higher ones are the mark's own: it is raised before a frame is written, and time stays where
+    // frames that were lost had brought it.
+    let is_known =
+        header.incarnation <= mark.incarnation && header.append_time_us <= mark.last_time_us;
+    Ok(is_known && end == mark.position && header.next_offset() == mark.durable_end)
 }

@@ -150,7 +150,8 @@ pub(crate) fn open(
     Ok((meta, found))
 }
 
-/// The log's meta file, or one made from its stores, and whether it was made.
+/// The log's meta file, or one made from its stores, and whether it was made. Settings that cannot
+/// be are no better than none: then it is made from the file itself.
 pub(crate) fn read_meta(
     disk: &dyn Disk,
     directory: &Path,
@@ -159,7 +160,9 @@ pub(crate) fn read_meta(
 ) -> Result<(Meta, bool), OpenError> {
     if let Some(meta) = Meta::read(disk, directory)? {
         if meta.name == *name {
-            return Ok((meta, false));
+            let is_sound = meta.are_settings_sound();
+            let meta = if is_sound { meta } else { meta.without_settings() };
+            return Ok((meta, !is_sound));
         }
         let what =
             format!("is the log {:?}, and its directory is called {name:?}", meta.name.as_str());

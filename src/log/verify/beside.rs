@@ -67,6 +67,10 @@ impl Beside {
                 let what = format!("it is that of the log {}, and no server starts", meta.name);
                 self.faults.push(Fault::of(&path, Meaning::Damage, what));
             }
+            if !meta.are_settings_sound() {
+                let what = "it has settings that cannot be: the log's own settings are lost";
+                self.faults.push(Fault::of(&path, Meaning::Damage, what));
+            }
             return Ok(Some(meta.id));
         }
         let of_store = |base: &Offset| {

@@ -102,8 +102,7 @@ impl<'a> Piece<'a> {
         if below == 0 {
             return Ok(self);
         }
-        let (records, bytes) = records::beginning(self.payload, below, usize::MAX)?;
-        Ok(self.behind(records, bytes))
+        Ok(self.split(below, usize::MAX)?.1)
     }
 
     /// The shortest beginning that has `records_max` records or reaches `bytes_max` bytes, and what
@@ -112,19 +111,26 @@ impl<'a> Piece<'a> {
         if u64::from(self.records) <= records_max && self.payload.len() <= bytes_max {
             return Ok((self, None));
         }
-        let (records, bytes) = records::beginning(self.payload, records_max, bytes_max)?;
-        let (payload, _) = self.payload.split_at_checked(bytes).ok_or(Malformed)?;
-        let rest = self.behind(records, bytes);
-        Ok((Self { records, payload, ..self }, (rest.records > 0).then_some(rest)))
+        let (taken, rest) = self.split(records_max, bytes_max)?;
+        Ok((taken, (rest.records > 0).then_some(rest)))
     }
 
-    fn behind(self, records: u32, bytes: usize) -> Self {
-        Self {
+    /// As `cut`, with a rest that may be without records. That it has some and no bytes shows that
+    /// there are fewer than the batch says.
+    fn split(self, records_max: u64, bytes_max: usize) -> Result<(Self, Self), Malformed> {
+        let records_max = records_max.min(self.records.into());
+        let (records, bytes) = records::beginning(self.payload, records_max, bytes_max)?;
+        let (payload, behind) = self.payload.split_at_checked(bytes).ok_or(Malformed)?;
+        let rest = Self {
             base: self.base.plus(u64::from(records)),
             records: self.records.saturating_sub(records),
-            payload: self.payload.get(bytes..).unwrap_or_default(),
+            payload: behind,
             ..self
+        };
+        if rest.records > 0 && rest.payload.is_empty() {
+            return Err(Malformed);
         }
+        Ok((Self { records, payload, ..self }, rest))
     }
 }
 
@@ -175,5 +181,33 @@ mod tests {
         let damaged = Piece { base: Offset::ZERO, records: 2, append_time_us: 0, payload: &[0x0a] };
         assert_eq!(damaged.from(Offset::new(1)), Err(Malformed));
         assert_eq!(damaged.cut(1, 1), Err(Malformed));
+    }
+
+    /// What was left of such a batch behind its last record was cut again and again, into pieces of
+    /// nothing, until the memory was used up.
+    #[test]
+    fn a_batch_with_fewer_records_than_its_header_names_is_told_wherever_it_is_cut() {
+        let mut payload = Vec::new();
+        piece(&["a"], &mut payload);
+        let base_offset = Offset::new(7);
+        let batch = StoredBatch { base_offset, records: 3, append_time_us: 5, payload: &payload };
+        for (from, left, bytes_max) in [(7, 2, 100), (7, 1, 100), (7, 9, 1), (8, 9, 100), (9, 1, 1)]
+        {
+            let mut rest = Rest { batches: iter::once(batch), piece: None, left };
+            let pieces = rest.pieces(Offset::new(from), bytes_max);
+            let told =
+                matches!(pieces, Err(Refusal::Unreadable { base_offset: at }) if at == base_offset);
+            assert!(told, "from {from}, {left} records, {bytes_max} bytes: {pieces:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_records_are_sent_than_the_batch_has_offsets_for() {
+        let mut payload = Vec::new();
+        piece(&["a", "bb", "ccc"], &mut payload);
+        let whole =
+            Piece { base: Offset::new(7), records: 1, append_time_us: 5, payload: &payload };
+        let (taken, rest) = whole.cut(9, 6).unwrap();
+        assert_eq!((taken.records, taken.payload, rest), (1, &payload[..5], None));
     }
 }

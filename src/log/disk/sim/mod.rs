@@ -419,6 +419,10 @@ impl File for SimFile {
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
         state.step(Op::Allocate, &self.path)?;
+        if bytes == 0 {
+            // As Linux has it.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         state.room(self.id, bytes)?;
         let content = state.content(self.id)?;
         if content.len() < bytes {

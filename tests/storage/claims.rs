@@ -1,0 +1,168 @@
+//! Values that cannot be, under checksums that are right: no sector rots so, but a fault elsewhere
+//! can write them, and a log is served all the same.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use varve::log::{
+    Append, Durability, LogOverrides, Options, Producer, ProducerId, SimDisk, SimTime, Tear,
+    VerifyProgress, verify,
+};
+
+use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
+
+fn open(disk: &SimDisk) -> Rig {
+    Rig::open(disk, by_hand(small_segments())).unwrap()
+}
+
+/// Puts `value` into a field of the newest slot of the checkpoint.
+fn claim(disk: &SimDisk, at: usize, value: &[u8]) {
+    let path = &files(disk, "checkpoint")[0];
+    let mut bytes = disk.bytes(path).unwrap();
+    let sequence = |slot: &&mut [u8]| u64::from_le_bytes(slot[16..24].try_into().unwrap());
+    let newest = bytes.chunks_mut(4096).max_by_key(sequence).unwrap();
+    newest[at..at + value.len()].copy_from_slice(value);
+    let crc = crc32c::crc32c(&newest[12..160]).to_le_bytes();
+    newest[8..12].copy_from_slice(&crc);
+    disk.damage(path, &bytes).unwrap();
+}
+
+fn index_bytes(disk: &SimDisk) -> usize {
+    files(disk, ".index").iter().map(|path| disk.bytes(path).unwrap().len()).sum()
+}
+
+/// What a checkpoint or a footer said of its frames was believed, and an index made for as many: of
+/// 51 GB at most.
+#[test]
+fn no_index_is_made_for_more_frames_than_a_store_can_hold() {
+    for frames in [100_000, u32::MAX - 1, u32::MAX] {
+        let rig = Rig::new();
+        let mut all = rig.fill(20);
+        rig.logs.close().unwrap();
+        claim(&rig.disk, 104, &frames.to_le_bytes());
+        let sealed = &files(&rig.disk, ".store")[0];
+        let mut bytes = rig.disk.bytes(sealed).unwrap();
+        let seed = crc32c::crc32c(&bytes[24..56]);
+        let at = bytes.len() - 72;
+        let footer = &mut bytes[at..];
+        footer[12..16].copy_from_slice(&frames.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &footer[8..]).to_le_bytes();
+        footer[4..8].copy_from_slice(&crc);
+        rig.disk.damage(sealed, &bytes).unwrap();
+        let before = index_bytes(&rig.disk);
+        let rig = open(&rig.disk);
+        assert_eq!(rig.read_all(), all, "{frames}");
+        assert!(index_bytes(&rig.disk) <= before, "{frames}");
+        all.push((rig.append(&Batch::of(99)), Batch::of(99)));
+        assert_eq!(rig.read_all(), all, "{frames}");
+        assert_eq!(rig.killed().read_all(), all, "{frames}");
+    }
+}
+
+/// A segment of no bytes was asked of the disk with each append, which no disk grants, so that each
+/// ended the server.
+#[test]
+fn settings_that_cannot_be_are_those_of_no_log() {
+    for line in [
+        "segment_bytes_max = 0",
+        "segment_bytes_max = 99999999999",
+        "segment_age_max_ms = 1",
+        "index_bytes_max = 0",
+        "batch_bytes_max = 0",
+        "batch_bytes_max = 99999999999",
+    ] {
+        let rig = Rig::new();
+        rig.log.update(|own| own.record_bytes_max = Some(99_999)).unwrap();
+        let mut all = rig.fill(3);
+        let id = rig.log.id();
+        rig.logs.close().unwrap();
+        let path = &files(&rig.disk, "meta")[0];
+        let whole = String::from_utf8(rig.disk.bytes(path).unwrap()).unwrap();
+        let (before, _) = whole.split_once("crc32c").unwrap();
+        let lines = format!("{before}{line}\nlater = 5\n");
+        let meta = format!("{lines}crc32c = {:08x}\n", crc32c::crc32c(lines.as_bytes()));
+        rig.disk.damage(path, meta.as_bytes()).unwrap();
+        let found = verify(&rig.disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
+        let told: Vec<_> = found.faults.iter().map(|fault| &*fault.what).collect();
+        assert!(matches!(told[..], [what] if what.contains("settings that cannot be")), "{told:?}");
+        for _ in 0..2 {
+            let rig = open(&rig.disk);
+            assert_eq!(rig.log.overrides(), LogOverrides::default(), "{line}");
+            assert_eq!(rig.log.id(), id);
+            all.push((rig.append(&Batch::of(9)), Batch::of(9)));
+            assert_eq!(rig.read_all(), all, "{line}");
+            rig.logs.close().unwrap();
+        }
+        let written = String::from_utf8(rig.disk.bytes(path).unwrap()).unwrap();
+        assert!(written.contains("later = 5\n") && !written.contains(line), "{written}");
+    }
+}
+
+/// The checkpoint said that frames tell of producers from an offset on that no frame has yet, so
+/// that none was asked, and what was sent again was appended again.
+#[test]
+fn r3_producers_are_in_frames_that_are_there() {
+    let rig = Rig::new();
+    let send = |rig: &Rig, sequence| {
+        let Batch { payload, records } = Batch::of(sequence);
+        let id = ProducerId::from_bytes([7; 16]).unwrap();
+        let producer = Some(Producer { id, epoch: 0, sequence });
+        let durability = Durability::Synced;
+        let append = Append { payload: &payload, records, durability, expected: None, producer };
+        let sent = rig.log.append_batch(append).unwrap();
+        let told = (sent.base_offset(), sent.is_duplicate());
+        rig.logs.work();
+        assert!(poll(sent).is_ready());
+        told
+    };
+    let first: Vec<_> = (0..20).map(|sequence| send(&rig, sequence)).collect();
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    claim(&disk, 128, &1_u32.to_le_bytes());
+    claim(&disk, 136, &u64::MAX.to_le_bytes());
+    let rig = open(&disk);
+    for (sequence, (offset, _)) in (0..).zip(first) {
+        assert_eq!(send(&rig, sequence), (offset, true), "{sequence}");
+    }
+}
+
+/// The checkpoint named an incarnation below that of the frame which it named as the last. The
+/// frames that were appended then looked as if a recovery had cut them away.
+#[test]
+fn r6_frames_behind_a_checkpoint_that_lags_behind_its_last_frame_are_the_logs() {
+    let rig = Rig::new();
+    rig.fill(2);
+    let rig = rig.reopen();
+    rig.fill(1);
+    let mut all = rig.read_all();
+    rig.logs.close().unwrap();
+    claim(&rig.disk, 56, &0_u64.to_le_bytes());
+    let rig = open(&rig.disk);
+    all.extend(rig.fill(20));
+    rig.logs.scrub();
+    assert_eq!(rig.logs.scrubbed().damaged_ranges, 0);
+    assert_eq!(rig.read_all(), all);
+    let rig = rig.killed();
+    assert!(!rig.log.is_damaged());
+    assert_eq!(rig.read_all(), all);
+}
+
+/// The same of the append time: with the clock set back, the next record was older than the last.
+#[test]
+fn r15_append_times_do_not_go_back_because_a_checkpoint_lags_behind() {
+    let time = SimTime::at(Duration::from_secs(2_000_000_000));
+    let with_time = |disk: &SimDisk| {
+        let options = Options { time: Arc::new(time.clone()), ..by_hand(small_segments()) };
+        Rig::open(disk, options).unwrap()
+    };
+    let appended = |rig: &Rig| {
+        let base = rig.append(&Batch::of(1));
+        rig.log.read(base, 1).unwrap().batches().next().unwrap().append_time_us
+    };
+    let rig = with_time(&SimDisk::new());
+    let before = appended(&rig);
+    rig.logs.close().unwrap();
+    claim(&rig.disk, 64, &0_u64.to_le_bytes());
+    time.set_wall(Duration::from_secs(1_000_000_000));
+    assert_eq!(appended(&with_time(&rig.disk)), before);
+}
