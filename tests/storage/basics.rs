@@ -196,7 +196,7 @@ fn a_trim_drops_whole_segments_and_is_kept() {
 }
 
 #[test]
-fn a_log_that_was_trimmed_whole_goes_on_at_its_old_end() {
+fn r8_a_log_that_was_trimmed_whole_goes_on_at_its_old_end() {
     let rig = Rig::new();
     rig.fill(10);
     let end = rig.log.bounds().end;

@@ -339,7 +339,7 @@ fn r6_a_rotten_checkpoint_slot_hides_no_records() {
 }
 
 #[test]
-fn a_log_is_rebuilt_from_its_stores_alone() {
+fn r6_a_log_is_rebuilt_from_its_stores_alone() {
     for (disk, all) in [killed_log(), closed_log()] {
         for gone in ["checkpoint", "meta"] {
             disk.remove(&files(&disk, gone)[0]).unwrap();
@@ -430,7 +430,7 @@ fn r8_nothing_below_a_start_is_removed_before_the_start_is_durable() {
 }
 
 #[test]
-fn noise_for_a_store_is_damage_and_not_a_crash() {
+fn r6_noise_for_a_store_is_damage_and_not_a_crash() {
     let (disk, all) = closed_log();
     for path in files(&disk, ".store") {
         let copy = disk.after_power_cut(Tear::KeepAll);

@@ -392,7 +392,7 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
 }
 
 #[test]
-fn damage_is_told_and_neither_empties_the_readers_nor_stops_the_log() {
+fn r6_damage_is_told_and_neither_empties_the_readers_nor_stops_the_log() {
     let rig = rig();
     for n in 0..5 {
         run(&rig, to("a", n)).unwrap();
@@ -521,7 +521,7 @@ fn script(rig: &Rig, witness: &mut Witness) {
 }
 
 #[test]
-fn answered_commits_hold_after_a_cut_behind_every_call() {
+fn r5_answered_commits_hold_after_a_cut_behind_every_call() {
     let filled = rig().disk;
     let copy = filled.after_power_cut(Tear::KeepAll);
     script(&open(&copy), &mut Witness::default());
@@ -662,7 +662,7 @@ fn follow(filled: &SimDisk, steps: Vec<Step>) {
 }
 
 #[test]
-fn readers_do_what_a_map_does() {
+fn r5_readers_do_what_a_map_does() {
     let filled = rig().disk;
     let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
