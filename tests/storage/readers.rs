@@ -370,6 +370,7 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
         Op::Remove,
         Op::SyncDirectory,
     ] {
+        let before = cases;
         for kind in [std::io::ErrorKind::Other, std::io::ErrorKind::StorageFull] {
             for (calls, had) in (0..12).flat_map(|calls| [(calls, 0), (calls, 3)]) {
                 let rig = rig();
@@ -380,6 +381,10 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
                 rig.disk.fail(op, calls, kind);
                 let what = format!("{op:?} after {calls}, {kind}, after {had} orders");
                 witness.run(&rig, had..30);
+                if rig.disk.clear_faults() > 0 {
+                    // There were not so many calls.
+                    continue;
+                }
                 witness.check(&rig, &what);
                 for tear in [Tear::LoseAll, Tear::KeepAll, Tear::Random(calls)] {
                     witness.check(&open(&rig.disk.after_power_cut(tear)), &what);
@@ -387,6 +392,7 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
                 }
             }
         }
+        assert!(cases > before, "no {op:?} failed");
     }
     println!("cases: {cases} failed calls and power cuts");
 }
