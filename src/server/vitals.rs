@@ -46,3 +46,82 @@ impl fmt::Debug for Vitals {
         f.debug_struct("Vitals").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::path::Path;
+    use std::thread;
+    use std::time::Instant;
+
+    use crossbeam_channel::{Receiver, bounded};
+
+    use super::*;
+    use crate::acl::Policy;
+    use crate::log::{Durability, LogName, LogOverrides, Options, SimDisk};
+    use crate::server::{Server, ServerOptions, Transport};
+    use crate::service::Rules;
+    use crate::service::reads::Read;
+    use crate::service::refusal::OverLimit;
+    use crate::tls::Subject;
+
+    /// A read that hangs until its sender is dropped.
+    struct Hanging(Receiver<()>);
+
+    impl Read for Hanging {
+        fn run(self: Box<Self>) {
+            let _released = self.0.recv();
+        }
+
+        fn refuse(self: Box<Self>, over: OverLimit) {
+            panic!("{over:?}");
+        }
+    }
+
+    /// More than the second that the thread which keeps time waits at most.
+    const LONG: Duration = Duration::from_millis(1500);
+
+    fn within_half_a_minute(mut condition: impl FnMut(Stillness) -> bool, vitals: &Vitals) {
+        let began = Instant::now();
+        while !condition(vitals.stillness()) {
+            assert!(began.elapsed() < Duration::from_secs(30), "{:?}", vitals.stillness());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn r16_threads_that_are_at_one_thing_for_long_are_told_until_they_move() {
+        let disk = Arc::new(SimDisk::new());
+        let storage = Options { min_free_bytes: 0, ..Options::default() };
+        let logs = Logs::open(Path::new("/data"), disk, storage).unwrap();
+        let transport = Transport::Plaintext { subject: Subject::new("anyone").unwrap() };
+        let rules = Rules::new(Arc::new(Policy::parse("", Path::new("acl.csv")).unwrap()));
+        let options = ServerOptions::new(([127, 0, 0, 1], 0).into(), transport, rules);
+        let server = Server::start(options, Arc::clone(&logs)).unwrap();
+        let vitals = server.vitals();
+
+        let (reading, released) = bounded(0);
+        vitals.backend.reads.submit(Box::new(Hanging(released)));
+        let (poll, released) = bounded::<()>(0);
+        vitals.poll_threads.run(move || {
+            let _released = released.recv();
+        });
+        // From the first look on it is asked for a sign.
+        assert!(vitals.stillness().lasts < LONG);
+        let (storage, released) = bounded::<()>(0);
+        // A flusher that does not come back from telling that something is durable.
+        logs.deliver_by(move |_| {
+            let _released = released.recv();
+        });
+        let log = logs.create(&LogName::parse("a").unwrap(), LogOverrides::default()).unwrap();
+        let _waits = log.append(b"x", NonZeroU32::MIN, Durability::Synced).unwrap();
+
+        for (threads, hanging) in [("reading", reading), ("poll", poll), ("storage", storage)] {
+            within_half_a_minute(|told| told.threads == threads && told.lasts >= LONG, &vitals);
+            drop(hanging);
+        }
+        within_half_a_minute(|told| told.lasts < LONG, &vitals);
+        server.shutdown();
+        logs.close().unwrap();
+    }
+}

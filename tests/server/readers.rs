@@ -315,7 +315,7 @@ fn r11_r12_a_full_or_failing_disk_is_told_and_reads_go_on() {
 }
 
 #[test]
-fn damaged_readers_are_data_loss_and_the_log_goes_on() {
+fn r6_damaged_readers_are_data_loss_and_the_log_goes_on() {
     let disk = Arc::new(SimDisk::new());
     let storage = Options { min_free_bytes: 0, ..Options::default() };
     {

@@ -196,7 +196,7 @@ fn a_trim_drops_whole_segments_and_is_kept() {
 }
 
 #[test]
-fn a_log_that_was_trimmed_whole_goes_on_at_its_old_end() {
+fn r8_a_log_that_was_trimmed_whole_goes_on_at_its_old_end() {
     let rig = Rig::new();
     rig.fill(10);
     let end = rig.log.bounds().end;
@@ -307,8 +307,6 @@ fn r14_a_second_owner_is_refused() {
 fn r11_a_full_disk_refuses_appends_and_space_brings_them_back() {
     let rig = Rig::new();
     let mut all = rig.fill(3);
-    let used: u64 = ["", ".store"].iter().flat_map(|e| rig.files(e)).map(|_| 0).sum();
-    assert_eq!(used, 0);
     rig.disk.set_capacity(Some(0));
     let mut refused = Vec::new();
     for n in 100..130 {

@@ -1,6 +1,6 @@
 //! A power cut after every single call to the disk, with every way of tearing what was not synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Poll;
@@ -58,7 +58,7 @@ impl Witness {
         assert!(start >= self.trim_answered && start <= self.trim_asked, "{what}: start {start}");
         assert!(end >= self.seen_end, "{what}: consumers saw {}, now {end}", self.seen_end);
         let found = rig.read_all();
-        let mut next = start;
+        let (mut next, mut numbers) = (start, BTreeSet::new());
         for (base, batch) in &found {
             assert_eq!(*base, next, "{what}: offsets are dense");
             assert_eq!(
@@ -66,6 +66,7 @@ impl Witness {
                 Some(batch),
                 "{what}: whole and unaltered"
             );
+            assert!(numbers.insert(batch.number()), "{what}: each batch is there once");
             next = base.plus(u64::from(batch.records.get()));
         }
         assert_eq!(next, end, "{what}: all of it can be read");

@@ -136,7 +136,7 @@ fn run(steps: Vec<Step>) {
 }
 
 #[test]
-fn a_log_does_what_a_vec_does() {
+fn r4_r5_r9_a_log_does_what_a_vec_does() {
     let cases =
         std::env::var("VARVE_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     let mut runner =

@@ -62,7 +62,7 @@ fn threads_append_and_read_across_rolls_and_a_reopen() {
 }
 
 #[test]
-fn every_level_is_durable_within_the_delay() {
+fn r1_every_level_is_durable_within_ten_times_the_delay() {
     let directory = tempfile::tempdir().unwrap();
     let logs = open(directory.path());
     let log = logs.get(DEFAULT_LOG).unwrap();
@@ -77,7 +77,7 @@ fn every_level_is_durable_within_the_delay() {
 }
 
 #[test]
-fn a_second_process_on_the_directory_is_refused_and_files_are_private() {
+fn r14_a_second_process_on_the_directory_is_refused_and_files_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");

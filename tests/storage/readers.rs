@@ -379,6 +379,7 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
         Op::Remove,
         Op::SyncDirectory,
     ] {
+        let before = cases;
         for kind in [std::io::ErrorKind::Other, std::io::ErrorKind::StorageFull] {
             for (calls, had) in (0..12).flat_map(|calls| [(calls, 0), (calls, 3)]) {
                 let rig = rig();
@@ -389,6 +390,10 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
                 rig.disk.fail(op, calls, kind);
                 let what = format!("{op:?} after {calls}, {kind}, after {had} orders");
                 witness.run(&rig, had..30);
+                if rig.disk.clear_faults() > 0 {
+                    // There were not so many calls.
+                    continue;
+                }
                 witness.check(&rig, &what);
                 for tear in [Tear::LoseAll, Tear::KeepAll, Tear::Random(calls)] {
                     witness.check(&open(&rig.disk.after_power_cut(tear)), &what);
@@ -396,12 +401,13 @@ fn whatever_call_fails_the_answer_holds_after_a_power_cut() {
                 }
             }
         }
+        assert!(cases > before, "no {op:?} failed");
     }
     println!("cases: {cases} failed calls and power cuts");
 }
 
 #[test]
-fn damage_is_told_and_neither_empties_the_readers_nor_stops_the_log() {
+fn r6_damage_is_told_and_neither_empties_the_readers_nor_stops_the_log() {
     let rig = rig();
     for n in 0..5 {
         run(&rig, to("a", n)).unwrap();
@@ -530,7 +536,7 @@ fn script(rig: &Rig, witness: &mut Witness) {
 }
 
 #[test]
-fn answered_commits_hold_after_a_cut_behind_every_call() {
+fn r5_answered_commits_hold_after_a_cut_behind_every_call() {
     let filled = rig().disk;
     let copy = filled.after_power_cut(Tear::KeepAll);
     script(&open(&copy), &mut Witness::default());
@@ -671,7 +677,7 @@ fn follow(filled: &SimDisk, steps: Vec<Step>) {
 }
 
 #[test]
-fn readers_do_what_a_map_does() {
+fn r5_readers_do_what_a_map_does() {
     let filled = rig().disk;
     let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)

@@ -95,8 +95,8 @@ struct Harmed {
     end: Offset,
 }
 
-/// A killed log after `damage`; `None` if that looks torn, as a short file may.
-fn harmed(damage: &impl Fn(&SimDisk)) -> Option<Harmed> {
+/// A killed log after `damage`, which must be found and not pass for a torn tail.
+fn harmed(name: &str, damage: &impl Fn(&SimDisk)) -> Harmed {
     let (disk, mut all) = killed();
     damage(&disk);
     let rig = Rig::open(&disk, by_hand(small_segments())).unwrap();
@@ -104,13 +104,14 @@ fn harmed(damage: &impl Fn(&SimDisk)) -> Option<Harmed> {
     // Nobody vouches for the newest batch: lost, it was never there.
     all.retain(|(base, _)| *base < end);
     let was_readable = readable(&rig, &all);
-    rig.log.is_damaged().then_some(Harmed { disk, all, was_readable, end })
+    assert!(rig.log.is_damaged(), "{name} looks torn");
+    Harmed { disk, all, was_readable, end }
 }
 
 #[test]
 fn r6_a_log_with_a_damaged_tail_takes_appends_again_and_loses_no_more() {
     for (name, damage) in damages() {
-        let Some(Harmed { disk, all, was_readable, end }) = harmed(&damage) else { continue };
+        let Harmed { disk, all, was_readable, end } = harmed(name, &damage);
         let originals = contents(&disk);
         let names = files(&disk, "");
         let planned = mend(&disk, true).unwrap();
@@ -169,7 +170,7 @@ fn a_missing_last_store_is_a_gap_that_appends_go_on_behind() {
 fn r8_a_repair_that_is_cut_short_anywhere_goes_on_the_next_time() {
     let mut cuts = 0;
     for (name, damage) in damages() {
-        let Some(Harmed { disk, all, was_readable, .. }) = harmed(&damage) else { continue };
+        let Harmed { disk, all, was_readable, .. } = harmed(name, &damage);
         let disk = disk.after_power_cut(Tear::KeepAll);
         let originals = contents(&disk);
         for cut in 0.. {

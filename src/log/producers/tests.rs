@@ -48,7 +48,7 @@ impl Log {
 }
 
 #[test]
-fn the_first_batch_of_a_producer_and_of_an_epoch_is_number_zero() {
+fn r3_the_first_batch_of_a_producer_and_of_an_epoch_is_number_zero() {
     let mut log = Log::new();
     let gap = |actual| Err(SequenceError::Gap { expected: 0, actual });
     assert_eq!(log.send(batch(1, 7, 1), 0), gap(1));
@@ -60,7 +60,7 @@ fn the_first_batch_of_a_producer_and_of_an_epoch_is_number_zero() {
 }
 
 #[test]
-fn a_retry_is_found_in_flight_and_durable_and_only_with_the_same_records() {
+fn r3_a_retry_is_found_in_flight_and_durable_and_only_with_the_same_records() {
     let mut log = Log::new();
     for durable in [false, true] {
         for sequence in 0..3 {
@@ -78,7 +78,7 @@ fn a_retry_is_found_in_flight_and_durable_and_only_with_the_same_records() {
 }
 
 #[test]
-fn what_is_older_than_the_window_is_never_taken_for_new() {
+fn r3_what_is_older_than_the_window_is_never_taken_for_new() {
     let mut log = Log::new();
     for sequence in 0..3000 {
         assert_eq!(log.send(batch(1, 0, sequence), 0), Ok(None));
@@ -124,7 +124,7 @@ fn an_idle_producer_keeps_nothing_of_a_burst() {
 }
 
 #[test]
-fn a_producer_beyond_the_limit_is_refused_and_none_is_forgotten() {
+fn r3_a_producer_beyond_the_limit_is_refused_and_none_is_forgotten() {
     let mut log = Log::new();
     for n in 1..=3 {
         assert_eq!(log.send(batch(n, 0, 0), 0), Ok(None));
@@ -159,7 +159,7 @@ fn header(producer: Producer, base: u64) -> FrameHeader {
 }
 
 #[test]
-fn frames_amount_to_the_same_however_often_they_are_replayed() {
+fn r3_frames_amount_to_the_same_however_often_they_are_replayed() {
     let mut once = Log::new();
     let frames: Vec<_> = (0..40)
         .map(|n| {
@@ -311,7 +311,7 @@ proptest! {
     #![proptest_config(few_cases())]
 
     #[test]
-    fn producers_do_what_a_list_of_all_batches_does(steps in steps()) {
+    fn r3_producers_do_what_a_list_of_all_batches_does(steps in steps()) {
         let (mut log, mut model) = (Log::new(), Model::default());
         for step in steps {
             match step {

@@ -27,8 +27,7 @@ def run(ground):
         for name in bad_names():
             for path in calls.ACTIONS:
                 refused(root, path, name)
-                denied(few, path, name)
-                tried += 2
+                tried += 1 + denied(few, path, name)
             for path in READERS:
                 refused_reader(root, path, name)
                 tried += 1
@@ -78,15 +77,17 @@ def refused(channel, path, name):
 
 
 def denied(channel, path, name):
-    """One who may use `orders.*` alone is told nothing else, whatever follows the prefix."""
+    """One who may use `orders.*` alone is told nothing else, whatever follows the prefix; whether
+    that was tried."""
     if not is_text(name) or not name or name.startswith(b"orders."):
-        return
+        return False
     code, message, _ = calls.verdict(calls.ask(channel, path, calls.request(path, name)))
     expected = ("PERMISSION_DENIED",)
     if path == CREATE:
         # The name is looked at first: it is the caller's own.
         expected = ("INVALID_ARGUMENT",)
     check(code in expected, f"{path} with the log {name!r}: {code}, {message}")
+    return True
 
 
 def refused_reader(channel, path, name):

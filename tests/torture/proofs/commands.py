@@ -34,6 +34,6 @@ SHOW = ("--", "--show-output", "--exact")
 PROOFS = {
     "seeds": (program(*STORAGE, *SHOW, "seeds::r1_to_r8_hold_for_random_scripts_faults_and_cuts",
                       variable="VARVE_SEEDS"), 0, 2000, 100_000),
-    "model": (program(*STORAGE, *SHOW, "model::a_log_does_what_a_vec_does",
+    "model": (program(*STORAGE, *SHOW, "model::r4_r5_r9_a_log_does_what_a_vec_does",
                       variable="VARVE_MODEL_CASES"), 0, 2000, 100_000),
 }

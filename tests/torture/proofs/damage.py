@@ -1,8 +1,10 @@
 """Bits flip, ranges turn to zeros and files lose their ends while the server is down after an
-orderly stop: what is served is right, what is not served is told."""
+orderly stop: what is served is right, what is not served is told, and that is what was harmed and
+nothing else."""
 
 import os
 import shutil
+import struct
 from dataclasses import dataclass
 
 import load
@@ -15,6 +17,9 @@ AT_ONCE = 25
 # A start that cannot go on ends with this, and names the file.
 EXIT_DAMAGED = 65
 RECORDS = 4000
+# Of a store, as docs/FORMAT.md has it: a header in two copies, then frames.
+HEADER_COPY_BYTES = 64
+FRAME = struct.Struct("<4s4xIIQ26xH36x")
 
 
 def run(ground):
@@ -36,9 +41,10 @@ def run(ground):
         shutil.copytree(sound, site.data)
         harmed = harm(rng, site, min(AT_ONCE, ground.cycles - first))
         try:
-            look(site, held, tally)
+            look(site, held, tally, touched(sound, site.data, held.end()))
         except Violation as violation:
             raise Violation(f"after {', '.join(harmed)}: {violation}") from violation
+    check(tally.right > tally.told, f"only {tally.right} records were read right")
     return (f"cases: {ground.cycles} flipped bits, zeroed ranges and lost ends in {len(rounds)}"
             f" starts, {tally.right} records read right, {tally.told} told as damaged,"
             f" {tally.refused} starts refused, 0 wrong (R6 R10)")
@@ -81,8 +87,44 @@ def harm(rng, site, count):
     return done
 
 
-def look(site, held, tally):
-    """Starts the server and reads the whole log: each record is right, or told to be damaged."""
+def touched(sound, harmed, end):
+    """The offsets whose frames are not as they were: what the reads have to tell, and no more."""
+    directory = "logs/default"
+    stores = sorted((sound / directory).glob("*.store"))
+    stores = [path for path in stores if path.stem.isdecimal()]
+    ends = [int(path.stem) for path in stores[1:]] + [end]
+    offsets = set()
+    for path, store_end in zip(stores, ends):
+        was = path.read_bytes()
+        now = (harmed / directory / path.name).read_bytes()
+        if now == was:
+            continue
+        copies = [slice(at, at + HEADER_COPY_BYTES) for at in (0, HEADER_COPY_BYTES)]
+        if all(was[copy] != now[copy] for copy in copies):
+            # Without one of them no frame can be checked.
+            offsets.update(range(int(path.stem), store_end))
+            continue
+        for frame, base, records in frames(was):
+            if was[frame] != now[frame]:
+                offsets.update(range(base, base + records))
+    return offsets
+
+
+def frames(store):
+    """Of each frame where it is, without the padding, its base offset and its records."""
+    at = 2 * HEADER_COPY_BYTES
+    while at + FRAME.size <= len(store):
+        magic, payload_bytes, records, base, extension_bytes = FRAME.unpack_from(store, at)
+        if magic != b"VFRM":
+            return
+        length = FRAME.size + extension_bytes + payload_bytes
+        yield slice(at, at + length), base, records
+        at += -(-length // 8) * 8
+
+
+def look(site, held, tally, due):
+    """Starts the server and reads the whole log: each record is right, or told to be damaged, and
+    those are the ones that are `due`."""
     server = site.launch()
     try:
         server.wait_until_serving()
@@ -92,7 +134,7 @@ def look(site, held, tally):
         check(str(site.data) in server.log(), "a start was refused and no file named")
         tally.refused += 1
         return
-    at = 0
+    at, told = 0, set()
     with load.channel_to(server) as channel:
         stub = log_service_pb2_grpc.LogStub(channel)
         while at < held.end():
@@ -101,17 +143,20 @@ def look(site, held, tally):
                 on_damaged=log_service_pb2.GAP_POLICY_SKIP), timeout=30)
             check(reply.high_watermark == held.end(),
                   f"the log ends at {reply.high_watermark}, and {held.end()} were acknowledged")
-            at = take(reply, at, held, tally)
+            at = take(reply, at, held, tally, told)
+    check(told == due, f"told as damaged beside what was harmed: {sorted(told - due)[:20]},"
+                       f" harmed and not told: {sorted(due - told)[:20]}")
     code, _ = server.stop()
     check(code == 0, f"exit {code} on SIGTERM: {server.log()[-300:]}")
 
 
-def take(reply, at, held, tally):
+def take(reply, at, held, tally, told):
     """Compares what came with what was there; returns where to go on."""
     if reply.HasField("gap"):
         check(reply.gap.from_offset <= at < reply.gap.to_offset, f"at {at} came {reply.gap}")
         check(reply.gap.cause == log_service_pb2.GAP_CAUSE_DAMAGED, f"at {at} came {reply.gap}")
         tally.told += reply.gap.to_offset - at
+        told.update(range(at, reply.gap.to_offset))
         at = reply.gap.to_offset
     for batch in reply.batches:
         check(batch.base_offset == at, f"{batch.base_offset} came where {at} was due")

@@ -1,7 +1,8 @@
 """Index files are filled with garbage, cut, emptied, exchanged and removed, between a kill and the
-next start and under a running server: every answer stays the same."""
+next start and under a running server: every answer stays the same, as long as the server lives."""
 
 import os
+import signal
 
 import grpc
 import load
@@ -14,6 +15,8 @@ RESTART_SECONDS_MAX = 2.0
 READS = 20
 # All of a log is read in each cycle, so it is not to grow without end.
 CYCLES_PER_LOG = 50
+# So soon a client may hear of the end of a server before its parent does.
+GONE_SECONDS_MAX = 2
 
 
 def run(ground):
@@ -32,14 +35,10 @@ def run(ground):
         burden.wait_for_acks(40)
         if cycle % 2:
             kind = harm_under_load(rng, site)
-            burden.wait_for_acks(80, seconds=2)
-            read_somewhere(server, burden, rng)
-            if not server.is_alive():
-                # A mapped file that somebody else cuts short may end the process, and no more.
-                check(kind.startswith(("cut", "empty")), f"the server ended: {server.log()[-300:]}")
-                died += 1
+            died += has_ended(server, burden, history, rng, kind)
             server.kill()
             burden.join()
+            check_load(burden)
         else:
             burden.stop()
             check_load(burden)
@@ -105,19 +104,42 @@ def harm_under_load(rng, site):
     return "nothing"
 
 
-def read_somewhere(server, burden, rng):
-    """Reads while the load goes on; only a server that is gone may leave a read without answer."""
+def has_ended(server, burden, history, rng, kind):
+    """Whether the harm has ended the server, as only a mapped file that somebody else cuts short
+    may; if not, everything goes on, and no client heard anything else than what is right."""
+    due = burden.acknowledged() + 40
+    load.wait_until(lambda: burden.acknowledged() >= due or not server.is_alive(), 30)
+    read_somewhere(server, burden, history, rng)
+    over = [worker for worker in burden.workers() if not worker.is_alive()]
+    if not over and server.is_alive():
+        check(burden.acknowledged() >= due, f"after {kind} nothing is acknowledged any more")
+        return False
+    code = server.wait(GONE_SECONDS_MAX)
+    check(code is not None, "the server lives, and these are over: "
+                            + ", ".join(f"{type(one).__name__}, {one.status}" for one in over))
+    check(code == -signal.SIGBUS and kind.startswith(("cut", "empty")),
+          f"after {kind} the server ended with {code}: {server.log()[-300:]}")
+    return True
+
+
+def read_somewhere(server, burden, history, rng):
+    """Reads while the load goes on. What comes is written down as what a consumer saw, so it has to
+    be what the log holds in the end. Only a server that is gone may leave a read without it."""
     with load.channel_to(server) as channel:
         stub = log_pb2_grpc.LogStub(channel)
         for _ in range(READS):
-            offset = rng.randrange(max(1, burden.acknowledged() // 2))
+            # What was acknowledged lies behind what was there before, without gaps.
+            offset = rng.randrange(history.settled.end() + burden.acknowledged())
             try:
                 reply = stub.Consume(log_pb2.ConsumeRequest(offset=offset), timeout=10)
             except grpc.RpcError as error:
-                gone = not server.is_alive() or error.code() == grpc.StatusCode.UNAVAILABLE
-                check(gone, f"offset {offset}: {error.code()} {error.details()}")
+                gone = (error.code() == grpc.StatusCode.UNAVAILABLE
+                        and server.wait(GONE_SECONDS_MAX) is not None)
+                check(gone, f"offset {offset} of a server that lives:"
+                            f" {error.code()} {error.details()}")
                 return
             check(reply.record.offset == offset, f"read {reply.record.offset} for {offset}")
+            history.new_sight(offset).values.append(reply.record.value)
 
 
 def read_points(server, held, rng):
