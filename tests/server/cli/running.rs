@@ -264,22 +264,29 @@ fn damaged_data_is_refused_if_so_set_and_else_served_around() {
 }
 
 #[test]
-fn a_limit_on_file_sizes_refuses_appends_and_ends_nothing() {
-    let site = Site::new();
-    let serve = site.server_flags(&["serve"]);
-    let mut limited = Command::new("sh");
-    // One or two MiB: shells differ in the unit.
-    limited.args(["-c", "ulimit -f 2048; exec \"$0\" \"$@\""]);
-    limited.arg(serve.get_program()).args(serve.get_args());
-    let server = Running::start(limited);
-    let input = [&[b'x'; 100][..], b"\n"].concat().repeat(40_000);
-    let flags = ["produce", "--retry-for", "0"];
-    let full = run(site.client("root", &server.address, &flags), &input);
-    full.refused(1, &["RESOURCE_EXHAUSTED", "records acknowledged"]);
-    let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
-    assert!(consumed.len() > 101 && input.starts_with(&consumed));
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().0.code, 0);
+fn a_limit_on_file_sizes_makes_segments_smaller_or_refuses_appends_and_ends_nothing() {
+    // One or two MiB, and less than the smallest segment: shells differ in the unit.
+    for (limit, fits) in [(2048, true), (200, false)] {
+        let site = Site::new();
+        let serve = site.server_flags(&["serve"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -f {limit}; exec \"$0\" \"$@\"")]);
+        limited.arg(serve.get_program()).args(serve.get_args());
+        let server = Running::start(limited);
+        let input = [&[b'x'; 100][..], b"\n"].concat().repeat(40_000);
+        let flags = ["produce", "--retry-for", "0"];
+        let produced = run(site.client("root", &server.address, &flags), &input);
+        if fits {
+            produced.done();
+        } else {
+            produced.refused(1, &["RESOURCE_EXHAUSTED", "records acknowledged"]);
+        }
+        let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
+        assert!(input.starts_with(&consumed));
+        assert_eq!(consumed.len(), if fits { input.len() } else { 0 });
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().0.code, 0);
+    }
 }
 
 #[test]
