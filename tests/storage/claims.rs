@@ -166,3 +166,17 @@ fn r15_append_times_do_not_go_back_because_a_checkpoint_lags_behind() {
     time.set_wall(Duration::from_secs(1_000_000_000));
     assert_eq!(appended(&with_time(&rig.disk)), before);
 }
+
+/// A checkpoint said that the log starts inside of a segment. The segment's store was removed, as
+/// one below the start, with the records that it had above.
+#[test]
+fn r8_no_store_goes_that_may_have_records_above_the_start() {
+    let rig = Rig::new();
+    let all = rig.fill(24);
+    rig.logs.close().unwrap();
+    claim(&rig.disk, 40, &all[1].0.get().to_le_bytes());
+    let stores = files(&rig.disk, ".store");
+    let rig = open(&rig.disk);
+    assert_eq!(rig.log.bounds().start, all[1].0);
+    assert_eq!(files(&rig.disk, ".store"), stores);
+}

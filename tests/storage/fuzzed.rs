@@ -124,24 +124,3 @@ fn r6_frames_behind_broken_ones_in_what_appends_would_go_on_in_stop_them() {
     assert_eq!(rig.read_from(base).unwrap(), [(base, Batch::of(1))]);
     assert_eq!(rig.read_from(Offset::new(1)).unwrap()[0].1.records.get(), 2);
 }
-
-/// A checkpoint with a right checksum said that the log starts inside of a segment. The segment's
-/// store was removed, as one below the start, with the records that it had above.
-#[test]
-fn r8_no_store_goes_that_may_have_records_above_the_start() {
-    let rig = rig::Rig::new();
-    let all = rig.fill(24);
-    rig.logs.close().unwrap();
-    let disk = rig.disk.after_power_cut(Tear::KeepAll);
-    let stores = rig::files(&disk, ".store");
-    let path = rig::files(&disk, "checkpoint").remove(0);
-    let mut slots = disk.bytes(&path).unwrap();
-    for slot in slots.chunks_exact_mut(4096) {
-        slot[40..48].copy_from_slice(&all[1].0.get().to_le_bytes());
-        format::mend_slot(slot);
-    }
-    disk.damage(&path, &slots).unwrap();
-    let rig = opening::open(&disk).unwrap();
-    assert_eq!(rig.log.bounds().start, all[1].0);
-    assert_eq!(rig::files(&rig.disk, ".store"), stores);
-}

@@ -33,9 +33,9 @@ pub(super) struct Journal {
     state: State,
     /// A write or sync of the file failed, so it is to be replaced before it is used again.
     suspect: bool,
-    /// Damage is told to the operator once.
     /// See [`Journal::take_directory_fault`].
     directory_fault: Option<IoError>,
+    /// Damage is told to the operator once.
     damage_told: bool,
 }
 
