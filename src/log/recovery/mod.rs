@@ -197,8 +197,8 @@ fn remove_leftovers(site: &Site<'_>, list: &[String], end: Offset) -> Result<(),
     // A log starts where a segment does. If none is there, one below may have what is missing.
     let starts_there = site.start >= end || site.bases.first() == Some(&site.start);
     let stale = list.iter().filter(|file| {
-        let store_below = names::store_base(file).is_some_and(|base| base < site.start);
-        let store_below = store_below && starts_there;
+        let store_below =
+            starts_there && names::store_base(file).is_some_and(|base| base < site.start);
         let index_alone = names::index_base(file).is_some_and(|b| !site.bases.contains(&b));
         store_below || index_alone || names::LEFT_OVERS.contains(&file.as_str())
     });

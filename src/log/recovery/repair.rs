@@ -126,8 +126,8 @@ pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
             if gap && verdict.end >= survey.durable_end {
                 break 'stores;
             }
-            // Where no offset is gone, there are frames in the break that readers may take for the
-            // log's and so miss what would be appended behind them.
+            // Also where no offset is gone: a frame in the break may claim those of later appends,
+            // and an index that is made anew would follow it and miss them.
             let in_unsealed = piece.after_break && store.sealed_at.is_none();
             if piece.from > verdict.end || in_unsealed {
                 let within = if verdict.end >= store.base { n } else { n.saturating_sub(1) };
