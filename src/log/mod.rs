@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, |
 //! | | parallel, busy, progress |
-//! | 1 | disk, seed, frame, store header, footer |
+//! | 1 | disk, seed, frame, reached, store header, footer |
 //! | 2 | lock, copies, store, scan, prefix, index, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention, counters |
@@ -57,6 +57,7 @@ mod prepared;
 mod producer;
 mod producers;
 mod progress;
+mod reached;
 mod readers;
 mod recovery;
 mod restore;

@@ -7,6 +7,7 @@ use super::error::IoError;
 use super::footer::Footer;
 use super::frame::FRAME_ALIGN;
 use super::offset::Offset;
+use super::reached::Reached;
 use super::scan::{Found, Scan};
 use super::store::Store;
 use super::store_header::STORE_HEADER_BYTES;
@@ -24,17 +25,16 @@ pub(crate) fn copy(
     mut footer: Footer,
 ) -> Result<(), IoError> {
     let mut bytes = old.header_bytes()?;
-    let (mut at, mut incarnation) = (0, 0);
-    let mut end = Offset::ZERO;
+    let mut at = 0;
+    let mut reached = Reached::nothing(Offset::ZERO);
     let mut scan = Scan::verified(old, wide(STORE_HEADER_BYTES))?;
     loop {
         match scan.next()? {
             Found::Frame { position, header, intact } => {
-                let follows = header.base >= end && header.incarnation >= incarnation;
-                if !intact || !follows || header.next_offset() > readable {
+                let is_whole = intact && header.next_offset() <= readable;
+                if !is_whole || !reached.take(&header) {
                     continue;
                 }
-                (end, incarnation) = (header.next_offset(), header.incarnation);
                 if footer.frames == 0 {
                     footer.first_time_us = header.append_time_us;
                 }

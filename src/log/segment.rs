@@ -14,6 +14,7 @@ use super::files::{Counted, FileCache};
 use super::index::Index;
 use super::names;
 use super::offset::{LogId, Offset};
+use super::reached::Reached;
 use super::scan::{Found, Scan};
 use super::store::{Store, StoreFault};
 use super::store_header::STORE_HEADER_BYTES;
@@ -395,29 +396,30 @@ fn facts_of(store: &Store) -> Result<Facts, IoError> {
     Ok(Facts { store_bytes: store.file_bytes()?, times_us })
 }
 
-/// Calls `each` with the entry number, relative offset and position of every frame of the store.
+/// Calls `each` with the entry number, relative offset and position of every frame of the store
+/// that counts by its header.
 pub(crate) fn each_frame(
     store: &Store,
     base: Offset,
     mut each: impl FnMut(u32, u32, u64) -> bool,
 ) -> Result<u32, IoError> {
     let mut n = 0;
-    let mut end = base;
+    let mut reached = Reached::nothing(base);
     let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
     loop {
         match scan.next()? {
             Found::Frame { position, header, .. } => {
-                // A frame below the last one is left over from before a cut.
                 let relative = header.base.get().checked_sub(base.get());
-                let relative = relative.and_then(|r| u32::try_from(r).ok());
-                let Some(relative) = relative.filter(|_| header.base >= end) else {
+                let Some(relative) = relative.and_then(|r| u32::try_from(r).ok()) else {
                     continue;
                 };
+                if !reached.take(&header) {
+                    continue;
+                }
                 if !each(n, relative, position) {
                     return Ok(n);
                 }
                 n += 1;
-                end = header.next_offset();
             }
             Found::Footer { .. } => return Ok(n),
             Found::Nothing { .. } => {

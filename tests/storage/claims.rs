@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use varve::log::{
-    Append, Durability, LogOverrides, Options, Producer, ProducerId, SimDisk, SimTime, Tear,
-    VerifyProgress, verify,
+    Append, Disk, Durability, LogOverrides, Options, Producer, ProducerId, ReadError, SimDisk,
+    SimTime, Tear, VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -179,4 +179,49 @@ fn r8_no_store_goes_that_may_have_records_above_the_start() {
     let rig = open(&rig.disk);
     assert_eq!(rig.log.bounds().start, all[1].0);
     assert_eq!(files(&rig.disk, ".store"), stores);
+}
+
+/// A batch claimed the offsets of the next one too, under an incarnation that was over, and the
+/// index was made anew by it: the next batch could not be reached any more, and its offsets were
+/// answered with the other's records. Recovery never counted such a frame.
+#[test]
+fn r9_an_index_that_is_made_anew_leads_to_the_batches_that_recovery_accepts() {
+    let rig = Rig::new();
+    let all = rig.fill(20);
+    rig.logs.close().unwrap();
+    let path = &files(&rig.disk, ".store")[0];
+    let mut bytes = rig.disk.bytes(path).unwrap();
+    let seed = crc32c::crc32c(&bytes[24..56]);
+    let number = |bytes: &[u8], at| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let after = |bytes: &[u8], at: usize| {
+        let payload = usize::try_from(number(bytes, at + 8)).unwrap();
+        (at + 88 + payload).next_multiple_of(8)
+    };
+    let second = after(&bytes, 128);
+    let third = after(&bytes, second);
+    assert!(bytes[after(&bytes, third)..].starts_with(b"VFRM"), "a fourth in the same store");
+    let claimed = number(&bytes, second + 12) + number(&bytes, third + 12);
+    bytes[second + 12..second + 16].copy_from_slice(&claimed.to_le_bytes());
+    bytes[second + 32] -= 1;
+    let crc = crc32c::crc32c_append(seed, &bytes[second + 8..second + 88]);
+    bytes[second + 4..second + 8].copy_from_slice(&crc.to_le_bytes());
+    rig.disk.damage(path, &bytes).unwrap();
+    rig.disk.remove(&files(&rig.disk, ".index")[0]).unwrap();
+
+    let rig = open(&rig.disk);
+    for (n, (base, batch)) in all.iter().enumerate() {
+        match rig.log.read(*base, 1) {
+            Ok(chunk) => {
+                let found = chunk.batches().next().unwrap();
+                assert_eq!(
+                    (n != 1, found.base_offset, found.payload),
+                    (true, *base, &*batch.payload)
+                );
+            }
+            Err(ReadError::Damaged { from, resume }) => {
+                assert_eq!((n, from, resume), (1, *base, Some(all[2].0)));
+            }
+            Err(other) => panic!("{base}: {other}"),
+        }
+    }
 }

@@ -129,7 +129,7 @@ const FLOORS: [&[&str]; 6] = [
         "offset", "producer", "error", "codec", "width", "names", "clock", "settings", "latency",
         "pace", "parallel", "busy", "progress",
     ],
-    &["disk", "seed", "frame", "store_header", "footer"],
+    &["disk", "seed", "frame", "reached", "store_header", "footer"],
     &["lock", "copies", "store", "scan", "prefix", "index", "watermark", "group"],
     &[
         "chunk",

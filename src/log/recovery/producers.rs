@@ -9,6 +9,7 @@ use crate::log::error::OpenError;
 use crate::log::names;
 use crate::log::offset::Offset;
 use crate::log::producers::{Producers, Stored};
+use crate::log::reached::Reached;
 use crate::log::scan::{Found, Scan};
 use crate::log::segment::Segment;
 use crate::log::store::Store;
@@ -95,18 +96,13 @@ fn replay(
     from: Offset,
     producers: &mut Producers,
 ) -> Result<(), OpenError> {
-    let (mut end, mut incarnation) = (segment.base(), 0);
+    let mut reached = Reached::nothing(segment.base());
     let mut scan = Scan::headers(store, begin)?;
-    while end < segment.end() {
+    while reached.end < segment.end() {
         match scan.next()? {
             Found::Frame { header, .. } => {
-                // The same frames as a survey accepts; the others were cut away before.
-                let follows = header.base >= end && header.incarnation >= incarnation;
-                if !follows || header.next_offset() > segment.end() {
-                    continue;
-                }
-                (end, incarnation) = (header.next_offset(), header.incarnation);
-                if header.base >= from {
+                let is_within = header.next_offset() <= segment.end();
+                if is_within && reached.take(&header) && header.base >= from {
                     producers.replay(&header);
                 }
             }

@@ -6,6 +6,7 @@ use crate::log::checkpoint::{Checkpoint, Mark};
 use crate::log::error::OpenError;
 use crate::log::frame::FrameHeader;
 use crate::log::offset::Offset;
+use crate::log::reached::Reached;
 use crate::log::scan::{Found, Scan};
 use crate::log::store::Store;
 use crate::log::store_header::STORE_HEADER_BYTES;
@@ -145,7 +146,8 @@ impl Walk<'_> {
                     // Its header is valid, so what it says of the past holds even if the frame is
                     // not whole or stands where it should not.
                     self.survey.durable_end = self.survey.durable_end.max(header.durable_end);
-                    if intact && follows(&header, &mark) {
+                    let reached = Reached { end: mark.durable_end, incarnation: mark.incarnation };
+                    if intact && reached.refusal(&header).is_none() {
                         self.accept(&mut mark, &header, position);
                     } else {
                         self.broken = true;
@@ -186,10 +188,4 @@ impl Walk<'_> {
             }
         }
     }
-}
-
-/// Whether a frame may come after what `mark` describes: not over offsets that are taken, and not
-/// of an older incarnation, whose frames were cut away before.
-fn follows(header: &FrameHeader, mark: &Mark) -> bool {
-    header.base >= mark.durable_end && header.incarnation >= mark.incarnation
 }

@@ -11,6 +11,7 @@ use crate::log::footer::Footer;
 use crate::log::frame::FrameHeader;
 use crate::log::names;
 use crate::log::offset::{LogId, Offset};
+use crate::log::reached::Reached;
 use crate::log::scan::{Found, Scan};
 use crate::log::store::{Store, StoreFault};
 use crate::log::store_header::{STORE_HEADER_BYTES, StoreHeader};
@@ -128,8 +129,13 @@ impl Task<'_> {
         match self.open(disk, &path) {
             Ok(store) => {
                 walked.is_readable = true;
-                let mut walk =
-                    Walk { task: self, walked: &mut walked, broken: None, segment_crc: 0 };
+                let mut walk = Walk {
+                    task: self,
+                    walked: &mut walked,
+                    reached: Reached::nothing(self.base),
+                    broken: None,
+                    segment_crc: 0,
+                };
                 let done = walk.run(disk, &store, |bytes| {
                     progress.advance(bytes - told);
                     told = bytes;
@@ -170,6 +176,7 @@ impl Task<'_> {
 struct Walk<'a> {
     task: &'a Task<'a>,
     walked: &'a mut Walked,
+    reached: Reached,
     /// What broke the frames since the last one that was accepted.
     broken: Option<(u64, &'static str)>,
     /// Of the frames that were accepted.
@@ -197,7 +204,7 @@ impl Walk<'_> {
                     break;
                 }
                 Found::Frame { position, header, intact } => {
-                    if header.base >= self.end() {
+                    if self.reached.refusal(&header).is_none() {
                         entries.expect(header.base, position, self.broken.is_some());
                     }
                     self.take(&header, (position, intact), store.path());
@@ -240,7 +247,7 @@ impl Walk<'_> {
     fn take(&mut self, header: &FrameHeader, (position, intact): (u64, bool), path: &Path) {
         let durable_end = &mut self.walked.durable_end;
         *durable_end = header.durable_end.max(*durable_end);
-        match if intact { self.refusal(header) } else { Some(PAYLOAD) } {
+        match if intact { self.reached.refusal(header) } else { Some(PAYLOAD) } {
             None => {
                 let crc = header.crc.to_le_bytes();
                 self.segment_crc = crc32c::crc32c_append(self.segment_crc, &crc);
@@ -250,30 +257,15 @@ impl Walk<'_> {
         }
     }
 
-    fn end(&self) -> Offset {
-        self.walked.pieces.last().map_or(self.task.base, |piece| piece.to)
-    }
-
     /// Whether all was seen that is to be judged.
     fn is_over(&self) -> bool {
-        self.task.limit.is_some_and(|limit| self.end() >= limit)
-    }
-
-    /// Why a frame cannot follow what was accepted; as recovery decides.
-    fn refusal(&self, header: &FrameHeader) -> Option<&'static str> {
-        let last = self.walked.pieces.iter().rev().find_map(|piece| piece.course);
-        if header.base < self.end() {
-            Some("a batch has offsets that were before")
-        } else if last.is_some_and(|(_, last)| header.incarnation < last.incarnation) {
-            Some("a batch is of an incarnation that was over")
-        } else {
-            None
-        }
+        self.task.limit.is_some_and(|limit| self.reached.end >= limit)
     }
 
     fn accept(&mut self, header: &FrameHeader, position: u64, path: &Path) {
         let (course, to) = (Course::of(header), header.next_offset());
-        let end = self.end();
+        let end = self.reached.end;
+        self.reached.take(header);
         let mut what = (header.durable_end > header.base).then_some("its durable end is too high");
         if let Some((_, last)) = self.walked.pieces.iter().rev().find_map(|piece| piece.course) {
             what = what.or(last.goes_back(&course));

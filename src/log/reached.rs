@@ -1,0 +1,39 @@
+//! Which frame may come after which in a store.
+
+use super::frame::FrameHeader;
+use super::offset::Offset;
+
+/// How far the frames of a store that count have come, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    pub(crate) end: Offset,
+    pub(crate) incarnation: u64,
+}
+
+impl Reached {
+    /// Nothing yet of the store that begins at `base`.
+    pub(crate) fn nothing(base: Offset) -> Self {
+        Self { end: base, incarnation: 0 }
+    }
+
+    /// Why a frame does not count that stands behind: it is over offsets that are taken, or of an
+    /// older incarnation, whose frames were cut away before.
+    pub(crate) fn refusal(&self, header: &FrameHeader) -> Option<&'static str> {
+        if header.base < self.end {
+            Some("a batch has offsets that were before")
+        } else if header.incarnation < self.incarnation {
+            Some("a batch is of an incarnation that was over")
+        } else {
+            None
+        }
+    }
+
+    /// Goes on to the end of a frame that stands behind; `false` if it does not count.
+    pub(crate) fn take(&mut self, header: &FrameHeader) -> bool {
+        let counts = self.refusal(header).is_none();
+        if counts {
+            *self = Self { end: header.next_offset(), incarnation: header.incarnation };
+        }
+        counts
+    }
+}
