@@ -11,6 +11,8 @@ use varve::log::{
 
 use crate::rig::{self, Batch, DATA};
 
+#[path = "../fuzz/src/counted.rs"]
+mod counted;
 #[path = "../fuzz/src/directory.rs"]
 mod directory;
 #[path = "../fuzz/src/format.rs"]
@@ -21,6 +23,8 @@ mod model;
 mod opening;
 #[path = "../fuzz/src/recovery.rs"]
 mod recovery;
+#[path = "../fuzz/src/whole.rs"]
+mod whole;
 
 /// Has `check` look at every file of the folder `below` in `tests/fuzz`.
 fn each(below: &str, check: impl Fn(&[u8])) {
@@ -37,6 +41,20 @@ fn each(below: &str, check: impl Fn(&[u8])) {
 #[test]
 fn the_seeds_of_recovery_are_opened_and_served() {
     each("seeds/recovery", recovery::check);
+}
+
+/// What fuzzing starts from are logs of which everything has to be read; a name or a number that
+/// the targets understand otherwise than the seeds' maker would leave them without one.
+#[test]
+fn fuzzing_starts_from_logs_that_nothing_is_wrong_with() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/recovery");
+    for (name, batches) in [("killed", 12), ("closed", 12), ("trimmed", 6)] {
+        for ending in ["", "-mended"] {
+            let input = fs::read(seeds.join(format!("{name}{ending}"))).unwrap();
+            let whole = whole::whole(&directory::pieces(&input[1..]));
+            assert_eq!(whole.map(|whole| whole.batches.len()), Some(batches), "{name}{ending}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 const STORE_HEADER: usize = 64;
-const FIRST_FRAME: usize = 2 * STORE_HEADER;
+/// Where the first frame of a store stands.
+pub const FIRST_FRAME: usize = 2 * STORE_HEADER;
 const FRAME_HEADER: usize = 88;
 const FOOTER: usize = 72;
 const SLOT_COVERED: Range<usize> = 12..160;
@@ -31,11 +32,13 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?).into())
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+/// A number of four bytes.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+/// A number of eight bytes.
+pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
@@ -83,6 +86,29 @@ fn extents(bytes: &[u8]) -> Option<(usize, Range<usize>)> {
     }
     let header = FRAME_HEADER + u16_at(bytes, 50)?;
     Some((header, header..header + length_at(bytes, 8)?))
+}
+
+/// The log id and the seed of a store, if both copies of its header are valid and the same.
+pub fn store_header(store: &[u8]) -> Option<(&[u8], u32)> {
+    let copies = store.get(..FIRST_FRAME)?;
+    let (first, second) = copies.split_at(STORE_HEADER);
+    let is_valid = first == second && u32_at(first, 60)? == crc32c::crc32c(first.get(..60)?);
+    Some((first.get(24..40)?, seed_of(first).filter(|_| is_valid)?))
+}
+
+/// How many frames the footer at the start of `bytes` names, and which end, if a valid one stands
+/// there.
+pub fn footer(bytes: &[u8], seed: u32) -> Option<(u32, u64)> {
+    let length = length_at(bytes, 8).filter(|n| bytes.starts_with(b"VFTR") && *n == FOOTER)?;
+    let crc = crc32c::crc32c_append(seed, bytes.get(8..length)?);
+    let is_valid = bytes.len() == length && u32_at(bytes, 4)? == crc && bytes.ends_with(b"VEND");
+    Some((u32_at(bytes, 12)?, u64_at(bytes, 16).filter(|_| is_valid)?))
+}
+
+/// Whether the checksum of one slot of a checkpoint is right.
+pub fn is_slot(slot: &[u8]) -> bool {
+    let crc = slot.get(SLOT_COVERED).map(crc32c::crc32c);
+    slot.starts_with(b"VARVECKP") && crc.is_some() && crc == u32_at(slot, 8)
 }
 
 /// Every batch that stands valid anywhere in a store, by either copy of its header.

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU32;
 use std::task::Poll;
 
+use super::counted;
 use super::directory::{self, Piece};
 use super::format::{self, Batch};
 use super::opening::{open, options};
 use super::rig::{Rig, poll};
+use super::whole::{Whole, whole};
 use varve::log::{
     AckError, AppendError, Bounds, Durability, Offset, OpenError, Options, Producer, ProducerId,
     ReadError, ReaderAction, ReaderName, ReaderOrder, SimDisk, Tear,
@@ -32,7 +34,12 @@ pub fn check(input: &[u8]) {
     let stored: HashSet<Batch> = stores.flat_map(|store| format::batches(&store.bytes)).collect();
     let options = Options { strict: flags & 1 == 1, ..options() };
     match Rig::open(&disk, options) {
-        Ok(rig) => use_it(rig, stored, flags & 2 == 2),
+        Ok(rig) => {
+            if let Some(whole) = whole(&pieces) {
+                complete(&rig, &whole, &stored);
+            }
+            use_it(rig, stored, flags & 2 == 2);
+        }
         Err(OpenError::NewerFormat { .. } | OpenError::Damaged { .. }) => unchanged(&disk, &pieces),
         Err(OpenError::Invalid { .. } | OpenError::Io(_)) => {}
         Err(error @ (OpenError::Owned { .. } | OpenError::Absent { .. })) => panic!("{error}"),
@@ -47,6 +54,18 @@ fn unchanged(disk: &SimDisk, pieces: &[Piece]) {
     }
 }
 
+/// Of a log that nothing is wrong with everything is there (R5, R6, R9).
+fn complete(rig: &Rig, whole: &Whole, stored: &HashSet<Batch>) {
+    let Bounds { start, end } = rig.log.bounds();
+    assert!(whole.starts.contains(&start.get()), "{start} is none of {:?}", whole.starts);
+    assert!(end.get() >= whole.end, "{end} is not {}", whole.end);
+    let seen = look(rig, stored);
+    for batch in whole.batches.iter().filter(|batch| batch.0 >= start.get()) {
+        assert_eq!(seen.get(&batch.0), Some(batch), "a record that was stored");
+    }
+    counted::compared();
+}
+
 fn use_it(rig: Rig, mut stored: HashSet<Batch>, cut: bool) {
     let before = look(&rig, &stored);
     ask(&rig);
@@ -57,15 +76,17 @@ fn use_it(rig: Rig, mut stored: HashSet<Batch>, cut: bool) {
             acked.insert(batch.0, batch);
         }
     }
-    let end = rig.log.bounds().end;
+    let Bounds { start, end } = rig.log.bounds();
     let tear = if cut { Tear::LoseAll } else { Tear::KeepAll };
     let disk = rig.disk.after_power_cut(tear);
     drop(rig);
     let rig = open(&disk).expect("what was opened once opens again");
     assert!(rig.log.bounds().end >= end, "an end that was told is the end no more");
+    assert_eq!(rig.log.bounds().start, start, "nothing was trimmed");
     kept(&rig, &look(&rig, &stored), &before, &acked);
     rig.logs.close().expect("nothing failed");
     let rig = open(&disk).expect("what was closed in order opens again");
+    assert_eq!(rig.log.bounds().start, start, "nothing was trimmed");
     kept(&rig, &look(&rig, &stored), &before, &acked);
 }
 

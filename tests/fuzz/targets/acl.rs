@@ -6,6 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use varve::acl::{Action, Policy};
+use varve_fuzz::counted::compared;
 use varve_fuzz::is_one_line;
 
 const ACTIONS: [Action; 3] = [Action::Produce, Action::Consume, Action::Admin];
@@ -30,6 +31,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 
 fuzz_target!(|text: &str| {
     let Some(policy) = parse(text) else { return };
+    compared();
     let backwards: String = text.lines().rev().flat_map(|line| [line, "\n"]).collect();
     let backwards = parse(&backwards).expect("the order of lines makes no fault");
     for subject in names(text).take(4).chain([NOBODY, ""]) {

@@ -4,10 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use varve::config::floors::parse;
+use varve_fuzz::counted::compared;
 use varve_fuzz::is_one_line;
 
 fuzz_target!(|text: &str| match parse(text) {
     Ok(config) => {
+        compared();
         let record_bytes = u64::try_from(config.limits.record_bytes_max).expect("64 bits");
         assert!(record_bytes < config.limits.message_bytes_max.into());
         assert!(record_bytes < config.storage.defaults.batch_bytes_max.into());

@@ -10,6 +10,7 @@ use openssl::nid::Nid;
 use openssl::x509::{X509, X509Ref};
 use varve::tls::Subject;
 use varve::tls::identity::{subject_of, subject_of_pem};
+use varve_fuzz::counted::compared;
 use varve_fuzz::is_one_line;
 
 fuzz_target!(|input: &[u8]| {
@@ -21,6 +22,7 @@ fuzz_target!(|input: &[u8]| {
     let fast = subject_of_pem(&pem);
     // What OpenSSL does not read, the C core never takes for a client's.
     let Ok(certificate) = X509::from_pem(&pem) else { return };
+    compared();
     let read = subject_of(&certificate);
     if let (Ok(fast), Ok(read)) = (&fast, &read) {
         assert_eq!(fast, read, "two ways to one name");

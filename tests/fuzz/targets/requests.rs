@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use varve::certs::CertsError;
 use varve::certs::floors::{read_ca_request, read_leaf_request, read_profile};
+use varve_fuzz::counted::compared;
 use varve_fuzz::is_one_line;
 
 /// A file in memory, since requests are read from files.
@@ -28,7 +29,10 @@ fuzz_target!(|text: &[u8]| {
     written.expect("memory is not full");
     for read in [read_ca_request(path), read_leaf_request(path), read_profile(path, "server")] {
         match read {
-            Ok(()) => assert!(serde_json::from_slice::<serde_json::Value>(text).is_ok()),
+            Ok(()) => {
+                compared();
+                assert!(serde_json::from_slice::<serde_json::Value>(text).is_ok());
+            }
             Err(CertsError::Syntax { line, source, .. }) => {
                 assert!(is_one_line(&source) && line > 0, "{source:?}");
                 assert!(line <= 1 + text.iter().filter(|byte| **byte == b'\n').count());
