@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::sync::mpsc;
@@ -13,6 +14,33 @@ use crate::world::{Refused, Told, World, roomy_segments, tiny_segments};
 
 const PRODUCERS: usize = 3;
 const BATCHES: usize = 2;
+
+/// In how many schedules the call that was to fail came.
+struct Faults {
+    tried: AtomicUsize,
+    came: AtomicUsize,
+}
+
+impl Faults {
+    const fn new() -> Self {
+        Self { tried: AtomicUsize::new(0), came: AtomicUsize::new(0) }
+    }
+
+    fn note(&self, world: &World) {
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        self.came.fetch_add(usize::from(world.disk.clear_faults() == 0), Ordering::Relaxed);
+    }
+
+    /// It came in a good part of them, or little was tried.
+    fn assert_came(&self, what: &str) {
+        let [tried, came] = [&self.tried, &self.came].map(|n| n.load(Ordering::Relaxed));
+        assert!(came * 4 >= tried, "{what} in {came} of {tried} schedules alone");
+        println!("cases: {came} of {tried} schedules, {what}");
+    }
+}
+
+static FAILED_SYNCS: Faults = Faults::new();
+static FULL_DISKS: Faults = Faults::new();
 
 /// A producer that appends one batch after the other, each once the one before was answered.
 pub fn produce(world: &World, producer: usize, level: Durability) -> JoinHandle<Vec<Told>> {
@@ -53,6 +81,7 @@ fn r12_r13_after_a_failed_sync_nothing_is_acknowledged_and_everybody_is_told() {
         "3 producers and a sync that fails",
         produce_until_a_sync_fails,
     );
+    FAILED_SYNCS.assert_came("in which the sync failed");
 }
 
 #[test]
@@ -82,6 +111,7 @@ fn produce_until_a_sync_fails() {
     assert!(world.has_failed() || !told.iter().any(failed));
     past_the_end.join().unwrap().unwrap_err();
     world.assert_kept();
+    FAILED_SYNCS.note(&world);
 }
 
 #[test]
@@ -105,8 +135,10 @@ fn r11_r13_a_full_disk_refuses_some_and_their_offsets_are_given_out_again() {
             assert_eq!(kept.len() + told.iter().filter(without_space).count(), told.len());
             world.close();
             assert_eq!(world.assert_kept(), kept);
+            FULL_DISKS.note(&world);
         },
     );
+    FULL_DISKS.assert_came("in which the disk was full");
 }
 
 #[test]

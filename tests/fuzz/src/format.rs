@@ -128,6 +128,27 @@ pub fn batches(store: &[u8]) -> HashSet<Batch> {
     found
 }
 
+/// Whether no valid frame of a store, by the first copy of its header, goes back behind another.
+pub fn is_in_order(store: &[u8]) -> bool {
+    let Some(seed) = seed_of(store) else { return true };
+    let (mut end, mut incarnation) = (0, 0);
+    for at in (FIRST_FRAME..store.len()).step_by(8) {
+        let bytes = store.get(at..).unwrap_or_default();
+        let Some((header, _)) = extents(bytes) else { continue };
+        let crc = bytes.get(8..header).map(|covered| crc32c::crc32c_append(seed, covered));
+        let (Some(base), Some(records)) = (u64_at(bytes, 16), u32_at(bytes, 12)) else { continue };
+        if crc.is_none() || crc != u32_at(bytes, 4) || records == 0 {
+            continue;
+        }
+        let now = u64_at(bytes, 32).unwrap_or_default();
+        if base < end || now < incarnation {
+            return false;
+        }
+        (end, incarnation) = (base.saturating_add(records.into()), now);
+    }
+    true
+}
+
 /// Makes the checksums of the frame at the start of `bytes` right, as far as it lies in them.
 /// Returns its length with the padding, or `None` if that is not so.
 pub fn mend_frame(bytes: &mut [u8], seed: u32) -> Option<usize> {
