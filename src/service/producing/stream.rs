@@ -96,8 +96,15 @@ impl Terms {
             let (first, other) = (first.to_owned(), brief(order.log));
             return Err(BadRequest::OtherLog { first, other }.into());
         }
-        let permit = backend.permit_to_produce(&self.caller, named(order)?)?;
-        Ok(self.grant(backend, permit))
+        // The client may have taken its time to name the log.
+        let caller = backend.guard.readmit(&self.caller)?;
+        let permit = backend.permit_to_produce(&caller, named(order)?)?;
+        let permit = self.grant(backend, permit);
+        // Other rules may have come while the log was made.
+        match self.session.borrow().cut() {
+            Some(cut) => Err(cut.into()),
+            None => Ok(permit),
+        }
     }
 
     fn grant(&self, backend: &Backend, permit: Permit<Produce>) -> &Permit<Produce> {
