@@ -127,13 +127,12 @@ fn answer<D: Dialect>(
 
 impl<D: Dialect> Creating<D> {
     fn create_and_append(&mut self) -> Result<Outcome, Refusal> {
-        if self.backend.guard.is_stopping() {
-            return Err(Refusal::Stopping);
-        }
+        // It may have waited for long, and its caller's rights may be gone since.
+        let caller = self.backend.guard.readmit(&self.caller)?;
         let message = self.request.bytes();
         let order = D::order(message, &self.backend.limits())?;
-        let permit = self.backend.permit_to_produce(&self.caller, named(&order)?)?;
-        append(&self.backend, &self.caller, &order, &permit)
+        let permit = self.backend.permit_to_produce(&caller, named(&order)?)?;
+        append(&self.backend, &caller, &order, &permit)
     }
 }
 
