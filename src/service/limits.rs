@@ -65,12 +65,18 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a record of so many bytes is taken; `field` is what holds it in the request.
-    pub(crate) fn admit_record(&self, field: &'static str, bytes: usize) -> Result<(), BadRequest> {
-        if bytes <= self.record_bytes_max {
+    /// Whether a record of so many bytes, which `field` holds in the request, is taken by a log
+    /// whose own limit is `of_log`.
+    pub(crate) fn admit_record(
+        &self,
+        (field, bytes): (&'static str, usize),
+        of_log: Option<u32>,
+    ) -> Result<(), BadRequest> {
+        let (bytes, of_server) = (wide(bytes), wide(self.record_bytes_max));
+        let limit = of_log.map_or(of_server, |of_log| of_server.min(of_log.into()));
+        if bytes <= limit {
             return Ok(());
         }
-        let (bytes, limit) = (wide(bytes), wide(self.record_bytes_max));
         Err(BadRequest::RecordTooLarge { field, bytes, limit })
     }
 }

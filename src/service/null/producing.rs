@@ -73,8 +73,9 @@ pub(super) fn stream(null: &Arc<Null>, requests: RequestStream<Request>, sink: D
 
 fn take(null: &Null, request: &mut Request) -> Result<Taken, RpcStatus> {
     let message = request.bytes();
-    let order = Batches::order(message, &null.limits)
-        .map_err(|error| refusal(RpcStatusCode::INVALID_ARGUMENT, error))?;
+    let invalid = |error| refusal(RpcStatusCode::INVALID_ARGUMENT, error);
+    let order = Batches::order(message).map_err(invalid)?;
+    null.limits.admit_record(order.largest_record, None).map_err(invalid)?;
     Ok(null.take(&order))
 }
 

@@ -19,7 +19,7 @@ use futures_util::future::{Either, select};
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
 use super::acknowledging;
-use super::order::{Dialect, Order, end_met, named};
+use super::order::{self, Dialect, Order, end_met};
 use super::window::Window;
 use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
@@ -98,7 +98,7 @@ impl Terms {
         }
         // The client may have taken its time to name the log.
         let caller = backend.guard.readmit(&self.caller)?;
-        let permit = backend.permit_to_produce(&caller, named(order)?)?;
+        let permit = order::permit(backend, &caller, order)?;
         let permit = self.grant(backend, permit);
         // Other rules may have come while the log was made.
         match self.session.borrow().cut() {
@@ -188,9 +188,10 @@ async fn read_all<D: Dialect>(
         .await?;
         let began = Instant::now();
         let message = request.bytes();
-        let order = D::order(message, &backend.limits()).map_err(Refusal::from)?;
+        let order = D::order(message).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
-        order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
+        let checked = order.check_records(permit, terms.caller.subject(), &backend.limits());
+        checked.map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
         window.push(appended, order.payload.len(), began);
