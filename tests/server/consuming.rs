@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::StreamExt as _;
-use grpcio::{ClientSStreamReceiver, RpcStatusCode};
+use grpcio::{ChannelBuilder, ClientSStreamReceiver, RpcStatusCode};
 use protobuf::EnumOrUnknown;
 use varve::log::{LogName, LogOverrides, Offset, Options, SimDisk};
 use varve::proto::log_service::consume_request::Start;
@@ -18,7 +18,9 @@ use varve::proto::readers_service::CommitReaderRequest;
 use varve::proto::readers_service_grpc::ReadersClient;
 use varve::proto::record::{Batch, Header, Record};
 
-use crate::world::{Failure, Plan, World, failure, in_time, rules, within_a_second};
+use crate::world::{
+    Failure, Plan, World, environment, failure, in_time, rules, with_certificate, within_a_second,
+};
 
 const LOG: &str = "orders";
 
@@ -302,6 +304,35 @@ fn a_stream_without_a_heartbeat_due_is_silent_and_ends_when_its_patience_does() 
     let mut stream = Stream::open(&client, &until_the_end);
     assert_eq!(stream.records(), text(&[(0, "a")]));
     assert!(stream.next().is_none());
+}
+
+/// A finite read was cut off a second after the server had nothing more to add, with what the
+/// client had yet to read, and without its end.
+#[test]
+fn a_finite_read_is_had_in_full_by_a_client_that_reads_slowly() {
+    const RECORDS: u64 = 12;
+    let world = world();
+    let writer = client(&world);
+    // More than goes out unread, and all that waits in the server's memory then.
+    let value = "x".repeat(20_000);
+    (0..RECORDS).for_each(|_| drop(append(&writer, vec![record(value.as_str())])));
+    // Its window stays small, however much there is to receive.
+    let builder = ChannelBuilder::new(environment()).http2_bdp_probe(false);
+    let credentials = with_certificate(&world.authority, &world.authority.client("root"));
+    let address = format!("127.0.0.1:{}", world.port());
+    let channel = builder.use_local_subchannel_pool(true).set_credentials(credentials);
+    let slow = LogClient::new(channel.connect(&address));
+    let until_the_end = ConsumeRequest { max_bytes: 1, max_wait_ms: Some(0), ..ask() };
+    let beyond = skipping(ConsumeRequest { max_records: RECORDS, ..until_the_end.clone() });
+    for request in [until_the_end, beyond] {
+        let mut stream = Stream::open(&slow, &request);
+        assert_eq!(stream.reply().next_offset, 1);
+        std::thread::sleep(Duration::from_millis(2500));
+        for next in 2..=RECORDS {
+            assert_eq!(stream.reply().next_offset, next);
+        }
+        assert!(stream.next().is_none(), "it ends well");
+    }
 }
 
 #[test]

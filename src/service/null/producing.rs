@@ -1,7 +1,7 @@
 //! Taking batches: offsets at once, and the reply when the file is synced, if there is one.
 
 use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future as _, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -99,7 +99,7 @@ impl Stream {
                 break None;
             }
         };
-        outbox.finish(failure, FAREWELL);
+        let _told = outbox.finish(failure, FAREWELL, pending());
     }
 }
 

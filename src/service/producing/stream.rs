@@ -154,7 +154,7 @@ impl Producing {
                 Either::Right((ended, _)) => ended.expect("the acknowledger says how it ended"),
             }
         });
-        farewell(&backend, measured, outbox, ending);
+        farewell(&backend, measured, outbox, ending, &terms.session.borrow());
     }
 }
 
