@@ -33,6 +33,11 @@ impl Caller {
         Self { identity, need, rules, tag }
     }
 
+    /// The same call under `rules`.
+    pub(crate) fn under(&self, rules: Arc<Rules>) -> Self {
+        Self { rules, ..self.clone() }
+    }
+
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -1,16 +1,24 @@
 //! How a stream ends, and the farewell to its client.
 
+use std::future::poll_fn;
 use std::time::Duration;
+
+use futures_timer::Delay;
 
 use crate::service::backend::Backend;
 use crate::service::inbox::Last;
 use crate::service::measured::Measured;
 use crate::service::outbox::{Gone, Outbox};
 use crate::service::refusal::Refusal;
-use crate::service::session::Cut;
+use crate::service::session::{Cut, Session};
 
-/// How long a client may take to receive its stream's end; one that reads nothing is cut off then.
+/// How long a client may take to receive its stream's end once the stream must not go on; one that
+/// reads nothing is cut off then.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client may take nothing of what is left otherwise. The C core tells of a reply once
+/// all of it is out, so a link with 20 KiB/s still gets the largest usual one, of 1 MiB. Meanwhile
+/// the stream holds its slot, as that of any slow client does.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a stream ends.
 #[derive(Debug)]
@@ -50,16 +58,30 @@ impl From<Cut> for Ending {
     }
 }
 
-/// Sends what the outbox still holds and then the status that `ending` comes to.
-pub(crate) fn farewell(backend: &Backend, measured: Measured, outbox: Outbox, ending: Ending) {
+/// Sends what the outbox still holds and then the status that `ending` comes to. Blocks until that
+/// is out, or the client has no more time: as much as it needs while it takes something, and little
+/// once `session` is cut.
+pub(crate) fn farewell(
+    backend: &Backend,
+    measured: Measured,
+    outbox: Outbox,
+    ending: Ending,
+    session: &Session,
+) {
+    let time_is_up = async {
+        poll_fn(|cx| session.poll_cut(cx)).await;
+        Delay::new(FAREWELL).await;
+    };
     match ending {
         Ending::Gone => drop(outbox),
         Ending::Done => {
-            measured.done();
-            outbox.finish(None, FAREWELL);
+            if outbox.finish(None, PATIENCE, time_is_up) {
+                measured.done();
+            }
         }
         Ending::Refused(refusal) => {
-            outbox.finish(Some(backend.refuse(measured, &refusal)), FAREWELL);
+            let status = backend.refuse(measured, &refusal);
+            let _told = outbox.finish(Some(status), PATIENCE, time_is_up);
         }
     }
 }

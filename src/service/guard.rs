@@ -21,7 +21,7 @@ use super::identity::{Authentication, Unidentified};
 use super::methods::{self, Need};
 use super::refusal::{Denied, Refusal, brief};
 use super::rules::Rules;
-use super::session::{Access, Session, Sessions};
+use super::session::{Access, Cut, Session, Sessions};
 use super::tag::Tag;
 use crate::acl::Action;
 use crate::log::{
@@ -104,6 +104,23 @@ impl Guard {
             .map_err(Unadmitted::Nobody)?;
         let need = methods::need(ctx.method()).ok_or(Unadmitted::Unmapped)?;
         Ok(Caller::new(identity, need, rules, Tag::of(ctx.request_headers().iter())))
+    }
+
+    /// Admits again, by the rules of now, one whose call has waited since it was admitted: for a
+    /// thread, or for the name of a log.
+    ///
+    /// # Errors
+    ///
+    /// What an open stream of such a caller would be cut for.
+    pub(crate) fn readmit(&self, caller: &Caller) -> Result<Caller, Refusal> {
+        if self.sessions.is_stopping() {
+            return Err(Refusal::Stopping);
+        }
+        let rules = self.rules.load_full();
+        match Cut::of(caller.identity(), &rules, Moment::now()) {
+            Some(cut) => Err(cut.into()),
+            None => Ok(caller.under(rules)),
+        }
     }
 
     /// The second step: whether `caller` may do `A` to the log called `name`.
@@ -301,6 +318,28 @@ mod tests {
             let text = "root not permitted to produce to default";
             assert_eq!(refusal.to_string(), text, "{rules}");
         }
+    }
+
+    #[test]
+    fn one_who_waited_is_admitted_again_by_the_rules_of_now() {
+        let world = World::new();
+        let identity = |not_after| {
+            let root = Identity::everyone(Subject::new("root").unwrap());
+            Identity { not_after, ..root }
+        };
+        let began = Arc::new(rules("p, root, default, produce"));
+        let waited = |not_after| {
+            Caller::new(identity(not_after), PRODUCE, Arc::clone(&began), Tag::unsaid())
+        };
+        // The guard has no rules.
+        let caller = world.guard.readmit(&waited(None)).unwrap();
+        let refusal = world.guard.permit::<Produce>(&caller, "default").unwrap_err();
+        assert!(matches!(refusal, Refusal::Denied(_)), "{refusal:?}");
+        let expired = world.guard.readmit(&waited(Some(Moment::from_unix_s(1)))).unwrap_err();
+        assert!(matches!(expired, Refusal::CertificateExpired), "{expired:?}");
+        world.guard.stop();
+        let stopped = world.guard.readmit(&waited(None)).unwrap_err();
+        assert!(matches!(stopped, Refusal::Stopping), "{stopped:?}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! The C core has limits of its own, but a client that never confirms the settings frame escapes
 //! them; these hold for everyone. A slot is taken for each open stream and each unanswered unary
-//! call, and is free again when its value is dropped.
+//! call, and is free again when its value is dropped. Calls that wait for a record are counted
+//! apart: the binding does not tell of a unary call whose client left, and such must not keep that
+//! client from its other calls.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -65,12 +67,18 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a record of so many bytes is taken; `field` is what holds it in the request.
-    pub(crate) fn admit_record(&self, field: &'static str, bytes: usize) -> Result<(), BadRequest> {
-        if bytes <= self.record_bytes_max {
+    /// Whether a record of so many bytes, which `field` holds in the request, is taken by a log
+    /// whose own limit is `of_log`.
+    pub(crate) fn admit_record(
+        &self,
+        (field, bytes): (&'static str, usize),
+        of_log: Option<u32>,
+    ) -> Result<(), BadRequest> {
+        let (bytes, of_server) = (wide(bytes), wide(self.record_bytes_max));
+        let limit = of_log.map_or(of_server, |of_log| of_server.min(of_log.into()));
+        if bytes <= limit {
             return Ok(());
         }
-        let (bytes, limit) = (wide(bytes), wide(self.record_bytes_max));
         Err(BadRequest::RecordTooLarge { field, bytes, limit })
     }
 }
@@ -92,8 +100,15 @@ struct Taken {
     /// By the address and port of the client.
     streams_of_connection: HashMap<String, usize>,
     streams_of_subject: HashMap<Subject, usize>,
-    calls: usize,
-    calls_of_subject: HashMap<Subject, usize>,
+    calls: Calls,
+    waiting: Calls,
+}
+
+/// Unanswered unary calls, of those that wait for a record or of the others.
+#[derive(Debug, Default)]
+struct Calls {
+    all: usize,
+    of_subject: HashMap<Subject, usize>,
 }
 
 /// An unanswered unary call.
@@ -101,6 +116,8 @@ struct Taken {
 pub(crate) struct CallSlot {
     occupancy: Arc<Occupancy>,
     subject: Subject,
+    /// It is counted among those that wait for a record.
+    waits: bool,
 }
 
 /// An open stream.
@@ -129,25 +146,19 @@ impl Occupancy {
     /// Whether nothing goes on. What was answered last may still be on its way to the client.
     pub(crate) fn is_idle(&self) -> bool {
         let taken = self.taken.lock();
-        taken.streams == 0 && taken.calls == 0
+        taken.streams == 0 && taken.calls.all + taken.waiting.all == 0
     }
 
     /// How many streams are open, and how many unary calls unanswered.
     pub(crate) fn open(&self) -> (usize, usize) {
         let taken = self.taken.lock();
-        (taken.streams, taken.calls)
+        (taken.streams, taken.calls.all + taken.waiting.all)
     }
 
     /// Takes a slot for a unary call of `subject`.
     pub(crate) fn call(self: &Arc<Self>, subject: &Subject) -> Result<CallSlot, OverLimit> {
-        let taken = &mut *self.taken.lock();
-        let limits = self.limits.load();
-        let of_subject = held(&taken.calls_of_subject, subject);
-        room(Limited::CallsPerSubject, limits.calls_per_subject_max, of_subject)?;
-        room(Limited::Calls, limits.calls_max, taken.calls)?;
-        taken.calls += 1;
-        take(&mut taken.calls_of_subject, subject);
-        Ok(CallSlot { occupancy: Arc::clone(self), subject: subject.clone() })
+        self.taken.lock().calls.take(subject, &self.limits.load())?;
+        Ok(CallSlot { occupancy: Arc::clone(self), subject: subject.clone(), waits: false })
     }
 
     /// Takes a slot for a stream of `subject` on `connection`.
@@ -170,11 +181,41 @@ impl Occupancy {
     }
 }
 
+impl Calls {
+    fn take(&mut self, subject: &Subject, limits: &Limits) -> Result<(), OverLimit> {
+        let of_subject = held(&self.of_subject, subject);
+        room(Limited::CallsPerSubject, limits.calls_per_subject_max, of_subject)?;
+        room(Limited::Calls, limits.calls_max, self.all)?;
+        self.all += 1;
+        take(&mut self.of_subject, subject);
+        Ok(())
+    }
+
+    fn release(&mut self, subject: &Subject) {
+        self.all -= 1;
+        release(&mut self.of_subject, subject);
+    }
+}
+
+impl CallSlot {
+    /// The call waits for a record from now on; until it is answered it counts among those that do,
+    /// of which there may be as many as of the others.
+    pub(crate) fn wait(&mut self) -> Result<(), OverLimit> {
+        if !self.waits {
+            let taken = &mut *self.occupancy.taken.lock();
+            taken.waiting.take(&self.subject, &self.occupancy.limits.load())?;
+            taken.calls.release(&self.subject);
+            self.waits = true;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for CallSlot {
     fn drop(&mut self) {
         let taken = &mut *self.occupancy.taken.lock();
-        taken.calls -= 1;
-        release(&mut taken.calls_of_subject, &self.subject);
+        let calls = if self.waits { &mut taken.waiting } else { &mut taken.calls };
+        calls.release(&self.subject);
     }
 }
 
@@ -241,6 +282,32 @@ mod tests {
         assert!(occupancy.call(&a).is_ok());
     }
 
+    /// Calls that wait, whose clients may be gone, kept a subject's other calls out for a minute.
+    #[test]
+    fn calls_that_wait_are_limited_apart_from_the_others() {
+        let limits = Limits { calls_per_subject_max: 1, calls_max: 2, ..Limits::default() };
+        let occupancy = occupancy(limits);
+        let (a, b, c) = (name("a"), name("b"), name("c"));
+        let mut waiting = occupancy.call(&a).unwrap();
+        waiting.wait().unwrap();
+        waiting.wait().unwrap();
+        let mut other = occupancy.call(&a).unwrap();
+        assert_eq!(occupancy.open(), (0, 2));
+        let over = OverLimit { limited: Limited::CallsPerSubject, limit: 1, actual: 2 };
+        assert_eq!(other.wait(), Err(over));
+        assert_eq!(occupancy.call(&a).unwrap_err(), over);
+        drop(other);
+        let mut second = occupancy.call(&b).unwrap();
+        second.wait().unwrap();
+        let over = occupancy.call(&c).unwrap().wait().unwrap_err();
+        assert_eq!(over, OverLimit { limited: Limited::Calls, limit: 2, actual: 3 });
+        drop(waiting);
+        assert_eq!(occupancy.open(), (0, 1));
+        assert_eq!(occupancy.call(&a).unwrap().wait(), Ok(()));
+        drop(second);
+        assert!(occupancy.is_idle() && occupancy.taken.lock().waiting.of_subject.is_empty());
+    }
+
     #[test]
     fn streams_are_limited_per_connection_per_subject_and_in_all() {
         let occupancy = occupancy(Limits {
@@ -281,8 +348,8 @@ mod tests {
         drop(occupancy.call(&name("a")));
         drop(occupancy.stream(&name("a"), "peer".to_owned()));
         let taken = occupancy.taken.lock();
-        assert_eq!((taken.calls, taken.streams), (0, 0));
-        assert!(taken.calls_of_subject.is_empty());
+        assert_eq!((taken.calls.all, taken.streams), (0, 0));
+        assert!(taken.calls.of_subject.is_empty());
         assert!(taken.streams_of_subject.is_empty() && taken.streams_of_connection.is_empty());
     }
 }

@@ -43,8 +43,12 @@ struct State {
     bytes: usize,
     /// Replies were put in since the last flush.
     unflushed: bool,
+    /// How many steps the sender has taken.
+    taken: u64,
     cut_off: bool,
     ended: bool,
+    /// The last step, the stream's end, is out.
+    told: bool,
     sender: Option<Waker>,
     /// The sender waits for a step.
     sender_idle: bool,
@@ -72,16 +76,16 @@ impl Outbox {
         let shared = Arc::new(Shared::default());
         let outbox = Self(Arc::clone(&shared));
         detach(async move {
-            {
+            let told = {
                 let mut sending = pin!(send(&shared, sink, fail));
                 poll_fn(|cx| match shared.poll_cut_off(cx) {
                     // The sink goes, and the call with it.
-                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Ready(()) => Poll::Ready(false),
                     Poll::Pending => sending.as_mut().poll(cx),
                 })
-                .await;
-            }
-            shared.end();
+                .await
+            };
+            shared.end(told);
         });
         outbox
     }
@@ -130,11 +134,35 @@ impl Outbox {
     }
 
     /// Sends what is left and then the end: a failure, or that all went well. Blocks until that is
-    /// out or `patience` has passed, when the client is cut off.
-    pub(crate) fn finish(self, failure: Option<RpcStatus>, patience: Duration) {
+    /// out, or the client took nothing for `patience` and at most twice that, or `time_is_up`: then
+    /// the client is cut off. Returns whether the end is out.
+    pub(crate) fn finish(
+        self,
+        failure: Option<RpcStatus>,
+        patience: Duration,
+        time_is_up: impl Future<Output = ()>,
+    ) -> bool {
         self.flush();
         self.add(failure.map_or(Step::Close, Step::Fail));
-        let _in_time = wait_until(poll_fn(|cx| self.poll_gone(cx)), Instant::now() + patience);
+        let mut time_is_up = pin!(time_is_up);
+        let mut over = poll_fn(|cx| {
+            if self.poll_gone(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            time_is_up.as_mut().poll(cx)
+        });
+        loop {
+            let before = self.taken();
+            // Nobody is woken for each step: whether there were any is seen in the end.
+            let waited = wait_until(&mut over, Instant::now() + patience);
+            if waited.is_some() || self.taken() == before {
+                return self.0.state.lock().told;
+            }
+        }
+    }
+
+    fn taken(&self) -> u64 {
+        self.0.state.lock().taken
     }
 
     fn add(&self, step: Step) {
@@ -179,6 +207,7 @@ impl Shared {
             let state = &mut *self.state.lock();
             let step = state.steps.pop_front();
             state.sender_idle = step.is_none();
+            state.taken += u64::from(step.is_some());
             state.bytes -= step.as_ref().map_or(0, Step::bytes);
             // Not for each reply: once there is room for many.
             let roomy = state.bytes <= WAITING_BYTES_MAX / 2;
@@ -196,10 +225,11 @@ impl Shared {
         }
     }
 
-    fn end(&self) {
+    fn end(&self, told: bool) {
         let owner = {
             let state = &mut *self.state.lock();
             state.ended = true;
+            state.told = told;
             state.steps.clear();
             state.owner.take()
         };
@@ -213,8 +243,9 @@ impl Step {
     }
 }
 
-/// Takes steps to the end. After an error the sink must not be asked anything.
-async fn send<S, F>(shared: &Shared, mut sink: S, fail: fn(S, RpcStatus) -> F)
+/// Takes steps to the end, and returns whether the last of them is out. After an error the sink
+/// must not be asked anything.
+async fn send<S, F>(shared: &Shared, mut sink: S, fail: fn(S, RpcStatus) -> F) -> bool
 where
     S: Sink<(Reply, WriteFlags)> + Unpin,
     F: Future,
@@ -224,27 +255,24 @@ where
             // Without a hint of its own each reply counts as one to go out with the next flush.
             Ok(Step::Send(reply)) => sink.feed((reply, WriteFlags::default())).await,
             Ok(Step::Flush) => sink.flush().await,
-            Ok(Step::Close) => {
-                let _closed = sink.close().await;
-                return;
-            }
+            Ok(Step::Close) => return sink.close().await.is_ok(),
             Ok(Step::Fail(status)) => {
                 let _failed = fail(sink, status).await;
-                return;
+                return true;
             }
-            Err(Gone) => return,
+            Err(Gone) => return false,
         };
         if taken.is_err() {
-            return;
+            return false;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
+    use std::future::{pending, ready};
     use std::pin::Pin;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
 
@@ -254,6 +282,8 @@ mod tests {
         got: Arc<Mutex<Vec<String>>>,
         is_stuck: Arc<AtomicBool>,
         is_gone: Arc<AtomicBool>,
+        /// What is let pass although it is stuck.
+        may_pass: Arc<AtomicUsize>,
         waker: Arc<Mutex<Option<Waker>>>,
     }
 
@@ -273,6 +303,12 @@ mod tests {
             self.got.lock().join(" ")
         }
 
+        fn let_one_pass(&self) {
+            self.may_pass.fetch_add(1, Ordering::SeqCst);
+            let waker = self.waker.lock().take();
+            wake(waker);
+        }
+
         fn set(&self, what: &AtomicBool, now: bool) {
             what.store(now, Ordering::SeqCst);
             let waker = self.waker.lock().take();
@@ -284,7 +320,10 @@ mod tests {
             if self.is_gone.load(Ordering::SeqCst) {
                 return Poll::Ready(Err(Gone));
             }
-            if self.is_stuck.load(Ordering::SeqCst) { Poll::Pending } else { Poll::Ready(Ok(())) }
+            let passes = |may: usize| may.checked_sub(1);
+            let is_stuck = self.is_stuck.load(Ordering::SeqCst)
+                && self.may_pass.fetch_update(Ordering::SeqCst, Ordering::SeqCst, passes).is_err();
+            if is_stuck { Poll::Pending } else { Poll::Ready(Ok(())) }
         }
     }
 
@@ -318,6 +357,10 @@ mod tests {
         Reply::new(message)
     }
 
+    fn finish(outbox: Outbox, failure: Option<RpcStatus>) -> bool {
+        outbox.finish(failure, PATIENCE, pending())
+    }
+
     fn room(outbox: &Outbox) -> Poll<Result<(), Gone>> {
         outbox.poll_room(&mut Context::from_waker(Waker::noop()))
     }
@@ -339,12 +382,12 @@ mod tests {
         let client = Client::default();
         let outbox = client.open();
         outbox.push(reply(1, 1));
-        outbox.finish(None, PATIENCE);
+        assert!(finish(outbox, None));
         assert_eq!(client.got(), "1 flushed closed");
         let outbox = client.open();
         outbox.push(reply(2, 1));
         let failure = RpcStatus::with_message(grpcio::RpcStatusCode::ABORTED, "failed".to_owned());
-        outbox.finish(Some(failure), PATIENCE);
+        assert!(finish(outbox, Some(failure)));
         assert_eq!(client.got(), "1 flushed closed 2 flushed failed");
     }
 
@@ -364,8 +407,41 @@ mod tests {
         assert_eq!(room(&outbox), Poll::Ready(Ok(())));
         client.set(&client.is_stuck, true);
         outbox.push(reply(3, 1));
-        outbox.finish(None, Duration::from_millis(1));
+        assert!(!outbox.finish(None, Duration::from_millis(1), pending()));
         assert_eq!(client.got(), "0 1 2");
+        assert_eq!(Arc::strong_count(&client.got), 1, "the sink is dropped");
+    }
+
+    /// A client that had more to read at the stream's end than it could within a second was cut
+    /// off, and was not told that all went well.
+    #[test]
+    fn a_client_that_takes_one_reply_after_the_other_gets_the_end() {
+        const REPLIES: u8 = 20;
+        let patience = Duration::from_millis(300);
+        let client = Client::default();
+        client.set(&client.is_stuck, true);
+        let outbox = client.open();
+        (0..REPLIES).for_each(|first| outbox.push(reply(first, 1)));
+        let began = Instant::now();
+        let finishing = std::thread::spawn(move || outbox.finish(None, patience, pending()));
+        while !finishing.is_finished() {
+            std::thread::sleep(patience / 10);
+            client.let_one_pass();
+        }
+        assert!(finishing.join().unwrap(), "it was told");
+        assert!(began.elapsed() > patience, "{:?}", began.elapsed());
+        let replies = (0..REPLIES).map(|first| first.to_string()).collect::<Vec<_>>();
+        assert_eq!(client.got(), format!("{} flushed closed", replies.join(" ")));
+    }
+
+    #[test]
+    fn a_client_whose_time_is_up_is_not_waited_for() {
+        let client = Client::default();
+        client.set(&client.is_stuck, true);
+        let outbox = client.open();
+        outbox.push(reply(1, 1));
+        assert!(!outbox.finish(None, PATIENCE, ready(())));
+        assert_eq!(client.got(), "");
         assert_eq!(Arc::strong_count(&client.got), 1, "the sink is dropped");
     }
 
@@ -377,7 +453,7 @@ mod tests {
         assert_eq!(room(&outbox), Poll::Ready(Err(Gone)));
         let gone = outbox.poll_gone(&mut Context::from_waker(Waker::noop()));
         assert_eq!(gone, Poll::Ready(Gone));
-        outbox.finish(None, PATIENCE);
+        assert!(!finish(outbox, None));
         assert_eq!(client.got(), "");
     }
 }

@@ -27,6 +27,16 @@ pub(crate) enum Cut {
     Stopping,
 }
 
+impl Cut {
+    /// Why `identity` may not go on, by `rules` at the time `now`; `None` if it may.
+    pub(crate) fn of(identity: &Identity, rules: &Rules, now: Moment) -> Option<Self> {
+        if identity.not_after.is_some_and(|end| now > end) {
+            return Some(Self::CertificateExpired);
+        }
+        rules.revocations.check(&identity.chain, now).err().map(Self::CertificateRevoked)
+    }
+}
+
 impl From<Cut> for Refusal {
     fn from(cut: Cut) -> Self {
         match cut {
@@ -138,11 +148,16 @@ impl Session {
         }
     }
 
+    /// Why the stream must end, if it must by now.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        self.terms.cut.get().cloned()
+    }
+
     /// Resolves when the stream must end.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
         // Registered before it is looked at, so that a cut in between still wakes.
         self.terms.task.register(cx.waker());
-        self.terms.cut.get().cloned().map_or(Poll::Pending, Poll::Ready)
+        self.cut().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// How many reviews there were: what `poll_review` counts from.
@@ -169,13 +184,10 @@ impl Drop for Session {
 
 impl Terms {
     fn judge(&self, rules: &Rules, now: Moment) -> Option<Cut> {
-        let Identity { subject, not_after, chain } = &self.identity;
-        if not_after.is_some_and(|end| now > end) {
-            return Some(Cut::CertificateExpired);
+        if let Some(cut) = Cut::of(&self.identity, rules, now) {
+            return Some(cut);
         }
-        if let Err(why) = rules.revocations.check(chain, now) {
-            return Some(Cut::CertificateRevoked(why));
-        }
+        let subject = &self.identity.subject;
         let (action, object) = self.access.as_ref()?;
         (!rules.policy.permits(subject.as_str(), *action, object)).then(|| {
             let (subject, object) = (subject.clone(), object.clone());
@@ -219,10 +231,6 @@ mod tests {
         Arc::new(Rules::new(Arc::new(Policy::parse(text, Path::new("acl.csv")).unwrap())))
     }
 
-    fn cut(session: &Session) -> Option<Cut> {
-        session.terms.cut.get().cloned()
-    }
-
     fn open(sessions: &Arc<Sessions>, not_after: Option<Moment>) -> Session {
         let root = Subject::new("root").unwrap();
         let identity = Identity { not_after, ..Identity::everyone(root) };
@@ -240,7 +248,7 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         assert_eq!(session.poll_cut(&mut cx), Poll::Pending);
         sessions.review(&rules("p, root, default, consume"), EPOCH);
-        assert_eq!((cut(&session), wakes.0.load(Ordering::SeqCst)), (None, 0));
+        assert_eq!((session.cut(), wakes.0.load(Ordering::SeqCst)), (None, 0));
         sessions.review(&rules("p, root, default, produce"), EPOCH);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         let Poll::Ready(Cut::Denied(denied)) = session.poll_cut(&mut cx) else { panic!("not cut") };
@@ -254,9 +262,9 @@ mod tests {
         let session = open(&sessions, Some(end));
         let allowed = rules("p, root, default, consume");
         sessions.review(&allowed, end);
-        assert_eq!(cut(&session), None);
+        assert_eq!(session.cut(), None);
         sessions.review(&allowed, end.plus(Duration::from_secs(1)));
-        assert_eq!(cut(&session), Some(Cut::CertificateExpired));
+        assert_eq!(session.cut(), Some(Cut::CertificateExpired));
     }
 
     #[test]
@@ -265,7 +273,7 @@ mod tests {
         let early = open(&sessions, None);
         sessions.stop();
         let late = open(&sessions, None);
-        assert_eq!([cut(&early), cut(&late)], [Some(Cut::Stopping), Some(Cut::Stopping)]);
+        assert_eq!([early.cut(), late.cut()], [Some(Cut::Stopping), Some(Cut::Stopping)]);
     }
 
     #[test]
@@ -289,6 +297,6 @@ mod tests {
         drop(first);
         assert_eq!(sessions.open.lock().len(), 1);
         sessions.stop();
-        assert!(cut(&second).is_some());
+        assert!(second.cut().is_some());
     }
 }

@@ -4,9 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{ChannelBuilder, RpcStatusCode, WriteFlags};
 use varve::proto::log_grpc::LogClient;
+use varve::proto::log_service::ProduceRequest;
+use varve::proto::log_service_grpc::LogClient as BatchClient;
+use varve::proto::record::Record;
 
 use crate::world::{
     Failure, Producer, ROOT, Records, World, at, environment, failure, in_time, record, rules,
@@ -98,6 +101,34 @@ fn another_policy_cuts_an_open_produce_stream() {
     // And nothing more is taken on that stream.
     within_a_second(|| producer.send(record("y")).err());
     assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 1);
+}
+
+/// A stream that named its log late was let in by the list of the moment at which it was opened. A
+/// batch was appended, and its log made, after the right to that was gone.
+#[test]
+fn a_stream_that_names_its_log_late_needs_the_right_at_that_moment() {
+    for log in ["default", "absent"] {
+        let world = World::with(|options| {
+            options.creates_logs = true;
+            options.rules = rules("p, nobody, *, *");
+        });
+        let channel = world.channel("nobody");
+        let client = BatchClient::new(channel.clone());
+        let (mut requests, mut replies) = client.produce_stream_opt(in_time()).unwrap();
+        // Answered after the stream was opened: both come over one connection.
+        let before = LogClient::new(channel).produce_opt(&record("x"), in_time()).unwrap();
+        assert_eq!(before.offset, 0);
+        world.server().replace_rules(rules("p, nobody, *, consume"));
+        let records = vec![Record { value: b"late".to_vec().into(), ..Record::default() }];
+        let request = ProduceRequest { log: log.to_owned(), records, ..ProduceRequest::default() };
+        // The stream may have failed before this is told to be sent; the reply says how.
+        let _sent = block_on(requests.send((request, WriteFlags::default())));
+        let told = failure(block_on(replies.next()).unwrap());
+        assert_eq!(told.message, format!("nobody not permitted to produce to {log}"));
+        assert_eq!(told.info.reason, "NOT_PERMITTED");
+        assert_eq!(world.logs.get("default").unwrap().bounds().end.get(), 1);
+        assert!(world.logs.get("absent").is_none());
+    }
 }
 
 /// Its answers pile up until nothing moves any more, and then it may not go on.

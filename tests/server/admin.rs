@@ -11,6 +11,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{RpcStatusCode, WriteFlags};
 use protobuf::MessageField;
 use varve::log::{Disk as _, Durability, LogSettings as StoredAs, Op, Options, SimDisk};
+use varve::ops::{Ops, SeriesMax};
 use varve::proto::admin_service::{
     CreateLogRequest, DeleteLogRequest, DescribeLogRequest, DescribeLogResponse,
     GetServerInfoRequest, ListLogsRequest, LogSettings, LogSummary, TrimRequest, UpdateLogRequest,
@@ -262,6 +263,57 @@ fn a_deletion_says_what_stands_against_it() {
     other.log_id = id;
     attempt(other).unwrap();
     assert_eq!(names(&client, "", 0), [["default"]]);
+}
+
+/// Calls that waited for a thread ran by the list of when they had come, however long ago that was
+/// and whatever had become of their caller since.
+#[test]
+fn a_call_that_waited_for_a_thread_needs_its_right_when_it_is_done() {
+    let world = World::with(|options| {
+        options.creates_logs = true;
+        options.rules = rules("p, clerk, *, *");
+    });
+    // All over one connection, so that calls arrive in this order.
+    let channel = world.channel("clerk");
+    let (client, producer) = (AdminClient::new(channel.clone()), LogClient::new(channel));
+    made(&client, "held");
+    let held = world.logs.get("held").unwrap();
+    std::thread::scope(|scope| {
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            let change = held.update(|_| {
+                began.send(()).unwrap();
+                let _released = released.recv();
+            });
+            change.unwrap();
+        });
+        has_begun.recv().unwrap();
+        let about = DescribeLogRequest { log: "held".into(), ..DescribeLogRequest::default() };
+        let describe = || client.describe_log_async_opt(&about, in_time()).unwrap();
+        // Each of the two threads waits for the change.
+        let describing = [describe(), describe()];
+        let request = create("created", LogSettings::default());
+        let creating = client.create_log_async_opt(&request, in_time()).unwrap();
+        let producing = producer.produce_async_opt(&batch("produced", 1, 1), in_time()).unwrap();
+        assert_eq!(produce(&producer, "default", 1), 1);
+        let ops =
+            Ops::new(Arc::clone(&world.logs), world.server().observer(), SeriesMax::default());
+        let waiting = "varve_call_queue_calls{threads=\"admin\"} 2";
+        within_a_second(|| ops.metrics().contains(waiting).then_some(()));
+        world.server().replace_rules(rules("p, clerk, *, consume"));
+        drop(release);
+        for described in describing {
+            assert!(block_on(described).is_ok(), "it was let in in time");
+        }
+        for (told, action, log) in [
+            (failure(block_on(creating)), "admin", "created"),
+            (failure(block_on(producing)), "produce", "produced"),
+        ] {
+            assert_eq!(told.message, format!("clerk not permitted to {action} to {log}"));
+            assert!(world.logs.get(log).is_none(), "{log}");
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::StreamExt as _;
-use grpcio::{ClientSStreamReceiver, RpcStatusCode};
+use grpcio::{CallOption, ChannelBuilder, ClientSStreamReceiver, RpcStatusCode};
 use protobuf::EnumOrUnknown;
 use varve::log::{LogName, LogOverrides, Offset, Options, SimDisk};
 use varve::proto::log_service::consume_request::Start;
@@ -18,7 +18,10 @@ use varve::proto::readers_service::CommitReaderRequest;
 use varve::proto::readers_service_grpc::ReadersClient;
 use varve::proto::record::{Batch, Header, Record};
 
-use crate::world::{Failure, Plan, World, failure, in_time, rules, within_a_second};
+use crate::world::{
+    Failure, Plan, World, code, environment, failure, in_time, rules, with_certificate,
+    within_a_second,
+};
 
 const LOG: &str = "orders";
 
@@ -304,6 +307,35 @@ fn a_stream_without_a_heartbeat_due_is_silent_and_ends_when_its_patience_does() 
     assert!(stream.next().is_none());
 }
 
+/// A finite read was cut off a second after the server had nothing more to add, with what the
+/// client had yet to read, and without its end.
+#[test]
+fn a_finite_read_is_had_in_full_by_a_client_that_reads_slowly() {
+    const RECORDS: u64 = 12;
+    let world = world();
+    let writer = client(&world);
+    // More than goes out unread, and all that waits in the server's memory then.
+    let value = "x".repeat(20_000);
+    (0..RECORDS).for_each(|_| drop(append(&writer, vec![record(value.as_str())])));
+    // Its window stays small, however much there is to receive.
+    let builder = ChannelBuilder::new(environment()).http2_bdp_probe(false);
+    let credentials = with_certificate(&world.authority, &world.authority.client("root"));
+    let address = format!("127.0.0.1:{}", world.port());
+    let channel = builder.use_local_subchannel_pool(true).set_credentials(credentials);
+    let slow = LogClient::new(channel.connect(&address));
+    let until_the_end = ConsumeRequest { max_bytes: 1, max_wait_ms: Some(0), ..ask() };
+    let beyond = skipping(ConsumeRequest { max_records: RECORDS, ..until_the_end.clone() });
+    for request in [until_the_end, beyond] {
+        let mut stream = Stream::open(&slow, &request);
+        assert_eq!(stream.reply().next_offset, 1);
+        std::thread::sleep(Duration::from_millis(2500));
+        for next in 2..=RECORDS {
+            assert_eq!(stream.reply().next_offset, next);
+        }
+        assert!(stream.next().is_none(), "it ends well");
+    }
+}
+
 #[test]
 fn a_call_waits_for_a_record_as_long_as_it_says() {
     let world = world();
@@ -493,20 +525,43 @@ fn a_tail_gets_every_record_once_and_in_order_while_others_append() {
     });
 }
 
+/// Calls that waited took the slots of others: a client that left 64 of them behind had its subject
+/// refused for a minute.
 #[test]
-fn a_call_that_waits_takes_a_slot_until_it_is_answered() {
+fn a_call_that_waits_keeps_another_from_waiting_and_no_other_call() {
     let world = World::with(|options| options.limits.calls_per_subject_max = 1);
     create(&world, LOG);
     let client = client(&world);
     let request = ConsumeRequest { max_wait_ms: Some(500), ..ask() };
     let waiting = client.consume_async_opt(&request, in_time()).unwrap();
     let told = within_a_second(|| {
-        let outcome = client.consume_opt(&ask(), in_time());
+        let request = ConsumeRequest { max_wait_ms: Some(1), ..ask() };
+        let outcome = client.consume_opt(&request, in_time());
         outcome.is_err().then_some(outcome)
     });
-    assert_eq!(failure(told).info.reason, "OVER_LIMIT");
+    let told = failure(told);
+    assert_eq!((&*told.info.reason, told.value("limit")), ("OVER_LIMIT", "1"));
+    assert_eq!(told.value("limit_name"), "calls_per_subject_max");
+    consume(&client, &ask());
     block_on(waiting).unwrap();
-    within_a_second(|| client.consume_opt(&ask(), in_time()).ok());
+    within_a_second(|| client.consume_opt(&request, in_time()).ok());
+}
+
+#[test]
+fn a_call_that_waits_is_over_soon_after_its_deadline() {
+    let world = World::with(|options| options.limits.calls_per_subject_max = 1);
+    create(&world, LOG);
+    let client = client(&world);
+    let began = Instant::now();
+    let request = ConsumeRequest { max_wait_ms: Some(20_000), ..ask() };
+    let hasty = CallOption::default().timeout(Duration::from_millis(200));
+    let told = client.consume_opt(&request, hasty);
+    assert_eq!(code(told), RpcStatusCode::DEADLINE_EXCEEDED);
+    let brief = ConsumeRequest { max_wait_ms: Some(1), ..ask() };
+    while client.consume_opt(&brief, in_time()).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it holds its slot");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Reads on from `next` over one broken stream after the other, and checks that no offset is left

@@ -16,6 +16,7 @@ use varve::proto::log_service::{
 };
 use varve::proto::log_service_grpc::LogClient;
 use varve::proto::record::Record;
+use varve::service::Limits;
 
 use crate::cli::site::{Running, Site};
 use crate::world::{Failure, Plan, World, connect, failure, in_time};
@@ -139,6 +140,30 @@ fn r3_a_retry_is_recognised_after_a_restart_a_kill_and_a_trim() {
             }
         }
     }
+}
+
+/// The server's own limit was looked at before the duplicate: after a reload that lowered it, a
+/// batch that was in the log and not answered could not be sent again.
+#[test]
+fn r3_a_retry_is_recognised_after_the_limit_of_records_was_lowered() {
+    let world = World::with(|options| options.creates_logs = true);
+    let client = client(&world, "root");
+    let large = |sequence| numbered(0, sequence, &"x".repeat(1000));
+    assert_eq!(produce(&client, &large(0)), (0, false));
+    world.server().replace_limits(Limits { record_bytes_max: 500, ..Limits::default() });
+    assert_eq!(produce(&client, &large(0)), (0, true));
+    let mut stream = Stream::open(&client);
+    stream.send(large(0));
+    assert_eq!(stream.told(), (0, true));
+    stream.send(large(1));
+    let elsewhere = ProduceRequest { log: "absent".to_owned(), ..large(0) };
+    let by_call = |request| failure(client.produce_opt(request, in_time()));
+    for told in [stream.failure(), by_call(&large(1)), by_call(&elsewhere)] {
+        assert_eq!((&*told.info.reason, told.value("limit")), ("RECORD_TOO_LARGE", "500"));
+        assert_eq!((told.value("field"), told.value("actual")), ("records", "1003"));
+    }
+    assert_eq!(end(&world), 1);
+    assert!(world.logs.get("absent").is_none(), "no log is made for what it does not take");
 }
 
 #[test]

@@ -100,6 +100,23 @@ fn both_names_tell_anyone_with_a_certificate_the_services_and_their_files() {
     }
 }
 
+/// A reply repeated a name of any length, five times as long in its text.
+#[test]
+fn a_request_that_is_too_long_is_told_so_in_few_bytes_and_the_stream_goes_on() {
+    let world = World::new();
+    let mut stream = Asking::open(world.channel("nobody"), V1);
+    let long = "\u{1}".repeat(2 << 20);
+    let host = || ServerReflectionRequest { host: long.clone(), ..about(list()) };
+    for request in [about(Asked::FileByFilename(long.clone())), host()] {
+        block_on(stream.requests.send((request, WriteFlags::default()))).unwrap();
+        let reply = block_on(stream.replies.next()).unwrap().unwrap();
+        assert!(reply.compute_size() < 100, "{} bytes", reply.compute_size());
+        let Some(Answer::ErrorResponse(error)) = reply.message_response else { panic!("no error") };
+        assert_eq!(error.error_code, i32::from(RpcStatusCode::INVALID_ARGUMENT));
+    }
+    assert!(stream.ask(list()).is_ok());
+}
+
 #[test]
 fn what_is_no_message_ends_the_stream() {
     let world = World::new();

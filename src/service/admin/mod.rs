@@ -103,10 +103,9 @@ fn begin<Q: Message>(
 
 impl<Q: Message, A: Message> Read for Waiting<Q, A> {
     fn run(self: Box<Self>) {
-        let outcome = match self.backend.guard.is_stopping() {
-            true => Err(Refusal::Stopping),
-            false => (self.work)(&self.backend, &self.caller, &self.request),
-        };
+        // It may have waited for long, and its caller's rights may be gone since.
+        let outcome = self.backend.guard.readmit(&self.caller);
+        let outcome = outcome.and_then(|now| (self.work)(&self.backend, &now, &self.request));
         // The call counts as answered before the answer can make the client call again.
         drop(self.slot);
         answer(&self.backend, (self.measured, self.sink), outcome.map(|message| encode(&message)));

@@ -1,7 +1,8 @@
 //! One read in one call.
 //!
 //! A reading thread looks; where there is nothing yet the call is parked, which costs no thread,
-//! until there is, or its patience ends.
+//! until there is, or its patience ends. The binding does not tell that the client of a unary call
+//! left, but when its deadline was: a call that is parked ends soon after that.
 
 use std::future::{Future as _, poll_fn};
 use std::marker::PhantomData;
@@ -11,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_timer::Delay;
-use grpcio::UnarySink;
+use grpcio::{Deadline, RpcContext, UnarySink};
 
 use super::ask::{Ask, Dialect};
 use super::reading::{Found, Reading};
@@ -36,19 +37,30 @@ struct Call<D> {
     measured: Measured,
     sink: UnarySink<Reply>,
     reading: Reading,
-    /// When its patience ends, and what may cut it short.
-    waits: Option<(Instant, Session)>,
+    /// `None` if it does not wait.
+    waits: Option<Waits>,
     slot: CallSlot,
     dialect: PhantomData<fn() -> D>,
+}
+
+/// How a call waits for a record.
+struct Waits {
+    /// When its patience ends.
+    until: Instant,
+    /// When nobody waits for its answer any more.
+    deadline: Deadline,
+    /// What may cut it short.
+    session: Session,
 }
 
 pub(crate) fn handle<D: Dialect>(
     backend: &Arc<Backend>,
     measured: Measured,
+    ctx: &RpcContext<'_>,
     mut request: Request,
     sink: UnarySink<Reply>,
 ) {
-    let (reading, waits, slot) = match begin::<D>(backend, &mut request) {
+    let (reading, waits, slot) = match begin::<D>(backend, ctx, &mut request) {
         Ok(begun) => begun,
         Err(refusal) => return answer(backend, (measured, sink), Err(refusal)),
     };
@@ -58,9 +70,13 @@ pub(crate) fn handle<D: Dialect>(
     if call.reading.needs_disk() { call.submit() } else { call.run() }
 }
 
-type Begun = (Reading, Option<(Instant, Session)>, CallSlot);
+type Begun = (Reading, Option<Waits>, CallSlot);
 
-fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, Refusal> {
+fn begin<D: Dialect>(
+    backend: &Backend,
+    ctx: &RpcContext<'_>,
+    request: &mut Request,
+) -> Result<Begun, Refusal> {
     let caller = Caller::take()?;
     let known = D::LOG.map(|log| backend.guard.permit::<Consume>(&caller, log)).transpose()?;
     let slot = backend.occupancy.call(caller.subject())?;
@@ -74,7 +90,11 @@ fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, 
         let (value, max) = (ms(wait), ms(WAIT_MAX));
         return Err(BadRequest::OutOfBounds { field: "max_wait_ms", value, min: 0, max }.into());
     }
-    let waits = ask.wait.map(|wait| (Instant::now() + wait, backend.guard.open(&caller, &permit)));
+    let waits = ask.wait.map(|wait| Waits {
+        until: Instant::now() + wait,
+        deadline: ctx.deadline(),
+        session: backend.guard.open(&caller, &permit),
+    });
     let scope = backend.guard.reader_scope(&caller, &permit);
     Ok((Reading::new(permit, scope, ask)?, waits, slot))
 }
@@ -123,7 +143,10 @@ impl<D: Dialect> Call<D> {
     }
 
     /// Waits for a record without a thread.
-    fn park(self: Box<Self>) {
+    fn park(mut self: Box<Self>) {
+        if let Err(over) = self.slot.wait() {
+            return self.answer(Err(over.into()));
+        }
         detach(async move {
             let mut call = self;
             let began = Instant::now();
@@ -139,17 +162,25 @@ impl<D: Dialect> Call<D> {
 
     /// Whether there is something before patience ends.
     async fn wait(&mut self) -> Result<bool, Refusal> {
-        let Some((deadline, session)) = &self.waits else {
+        let Some(Waits { until, deadline, session }) = &self.waits else {
             return Ok(false);
         };
         let mut more = self.reading.more();
-        let mut delay = pin!(Delay::new(deadline.saturating_duration_since(Instant::now())));
+        let mut delay = pin!(Delay::new(until.saturating_duration_since(Instant::now())));
+        let mut reviews = session.reviews();
         poll_fn(|cx| {
             if let Poll::Ready(cut) = session.poll_cut(cx) {
                 return Poll::Ready(Err(cut.into()));
             }
             if let Poll::Ready(end) = Pin::new(&mut more).poll(cx) {
                 return Poll::Ready(end.map(|_| true).map_err(Refusal::from));
+            }
+            while session.poll_review(cx, reviews).is_ready() {
+                reviews = session.reviews();
+                // A client for which the clock made that too early gets a true answer all the same.
+                if deadline.exceeded() {
+                    return Poll::Ready(Ok(false));
+                }
             }
             delay.as_mut().poll(cx).map(|()| Ok(false))
         })

@@ -114,7 +114,7 @@ impl Consuming {
         }
         let outbox = Outbox::open(sink, ServerStreamingSink::fail);
         let Err(ending) = block_on(terms.send_all::<D>(&backend, &measured, &outbox));
-        farewell(&backend, measured, outbox, ending);
+        farewell(&backend, measured, outbox, ending, &terms.session);
     }
 }
 

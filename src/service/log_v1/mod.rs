@@ -34,8 +34,8 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
         .add_unary_handler(&PRODUCE, move |_, request, sink| {
             appending::call::handle::<OneRecord>(&first.0, first.1.begin(), request, sink);
         })
-        .add_unary_handler(&CONSUME, move |_, request, sink| {
-            reading::call::handle::<OneRecord>(&second.0, second.1.begin(), request, sink);
+        .add_unary_handler(&CONSUME, move |ctx, request, sink| {
+            reading::call::handle::<OneRecord>(&second.0, second.1.begin(), &ctx, request, sink);
         })
         .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
             reading::stream::handle::<OneRecord>(

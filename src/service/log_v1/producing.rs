@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 
 use super::{LOG, messages};
 use crate::log::Durability;
-use crate::service::limits::Limits;
 use crate::service::message::Reply;
 use crate::service::producing::{Appended, Dialect, Order};
 use crate::service::records;
@@ -17,9 +16,8 @@ pub(super) enum OneRecord {}
 impl Dialect for OneRecord {
     const LOG: Option<&'static str> = Some(LOG);
 
-    fn order<'a>(message: &'a [u8], limits: &Limits) -> Result<Order<'a>, BadRequest> {
+    fn order(message: &[u8]) -> Result<Order<'_>, BadRequest> {
         let value = messages::produce_request(message)?;
-        limits.admit_record("record.value", value.len())?;
         Ok(Order {
             log: LOG,
             payload: records::encode_one(value),

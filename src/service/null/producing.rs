@@ -1,7 +1,7 @@
 //! Taking batches: offsets at once, and the reply when the file is synced, if there is one.
 
 use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future as _, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,8 +73,9 @@ pub(super) fn stream(null: &Arc<Null>, requests: RequestStream<Request>, sink: D
 
 fn take(null: &Null, request: &mut Request) -> Result<Taken, RpcStatus> {
     let message = request.bytes();
-    let order = Batches::order(message, &null.limits)
-        .map_err(|error| refusal(RpcStatusCode::INVALID_ARGUMENT, error))?;
+    let invalid = |error| refusal(RpcStatusCode::INVALID_ARGUMENT, error);
+    let order = Batches::order(message).map_err(invalid)?;
+    null.limits.admit_record(order.largest_record, None).map_err(invalid)?;
     Ok(null.take(&order))
 }
 
@@ -98,7 +99,7 @@ impl Stream {
                 break None;
             }
         };
-        outbox.finish(failure, FAREWELL);
+        let _told = outbox.finish(failure, FAREWELL, pending());
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use grpcio::UnarySink;
 
-use super::order::{Appended, Dialect, Order, end_met, named};
+use super::order::{self, Appended, Dialect, Order, end_met, named};
 use crate::log::{AppendError, Pending};
 use crate::service::answer::send;
 use crate::service::backend::Backend;
@@ -72,7 +72,7 @@ fn begin<D: Dialect>(backend: &Backend, request: &mut Request) -> Result<Begun, 
     let known = D::LOG.map(|log| backend.guard.permit::<Produce>(&caller, log)).transpose()?;
     let slot = backend.occupancy.call(caller.subject())?;
     let message = request.bytes();
-    let order = D::order(message, &backend.limits())?;
+    let order = D::order(message)?;
     let permit = match known {
         Some(permit) => permit,
         None => match backend.guard.permit(&caller, named(&order)?) {
@@ -91,7 +91,7 @@ fn append(
     order: &Order<'_>,
     permit: &Permit<Produce>,
 ) -> Result<Outcome, Refusal> {
-    order.check_records(permit, caller.subject())?;
+    order.check_records(permit, caller.subject(), &backend.limits())?;
     backend.rates.take(caller.subject(), order.payload.len())?;
     match order.append(permit, caller.subject()) {
         Ok(pending) => Ok(Outcome::Taken(pending)),
@@ -127,13 +127,12 @@ fn answer<D: Dialect>(
 
 impl<D: Dialect> Creating<D> {
     fn create_and_append(&mut self) -> Result<Outcome, Refusal> {
-        if self.backend.guard.is_stopping() {
-            return Err(Refusal::Stopping);
-        }
+        // It may have waited for long, and its caller's rights may be gone since.
+        let caller = self.backend.guard.readmit(&self.caller)?;
         let message = self.request.bytes();
-        let order = D::order(message, &self.backend.limits())?;
-        let permit = self.backend.permit_to_produce(&self.caller, named(&order)?)?;
-        append(&self.backend, &self.caller, &order, &permit)
+        let order = D::order(message)?;
+        let permit = order::permit(&self.backend, &caller, &order)?;
+        append(&self.backend, &caller, &order, &permit)
     }
 }
 

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use super::claim::Claim;
 use crate::log::{Append, AppendError, Durability, Offset, Pending};
+use crate::service::backend::Backend;
+use crate::service::caller::Caller;
 use crate::service::guard::{Permit, Produce};
 use crate::service::limits::Limits;
 use crate::service::message::Reply;
@@ -16,7 +18,7 @@ pub(crate) trait Dialect: 'static {
     const LOG: Option<&'static str>;
 
     /// What the request in `message` asks for.
-    fn order<'a>(message: &'a [u8], limits: &Limits) -> Result<Order<'a>, BadRequest>;
+    fn order(message: &[u8]) -> Result<Order<'_>, BadRequest>;
 
     /// The reply to a request that was done.
     fn reply(appended: &Appended) -> Reply;
@@ -40,24 +42,19 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Whether the log takes records so large, or has them from when it did.
+    /// Whether records so large are taken, or are in the log from when they were.
     pub(crate) fn check_records(
         &self,
         permit: &Permit<Produce>,
         subject: &Subject,
+        limits: &Limits,
     ) -> Result<(), BadRequest> {
-        let (field, bytes) = self.largest_record;
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let Some(limit) = permit.record_bytes_max().map(u64::from).filter(|max| bytes > *max)
-        else {
-            return Ok(());
-        };
-        let producer = self.producer.map(|claim| claim.by(subject));
-        let is_there = |producer| permit.has_appended(&producer, &self.payload, self.records);
-        if producer.is_some_and(is_there) {
-            return Ok(());
-        }
-        Err(BadRequest::RecordTooLarge { field, bytes, limit })
+        let admitted = limits.admit_record(self.largest_record, permit.record_bytes_max());
+        admitted.or_else(|too_large| {
+            let producer = self.producer.map(|claim| claim.by(subject));
+            let is_there = |producer| permit.has_appended(&producer, &self.payload, self.records);
+            if producer.is_some_and(is_there) { Ok(()) } else { Err(too_large) }
+        })
     }
 
     /// Has the batch of `subject` appended; it is acknowledged by what is returned.
@@ -104,6 +101,24 @@ pub(super) fn end_met(error: &AppendError) -> Option<Offset> {
     match error {
         AppendError::NotAtEnd { end, .. } => Some(*end),
         _ => None,
+    }
+}
+
+/// The right of `caller` to append `order`. Its log is made now if the server does that, which
+/// blocks on the disk.
+pub(super) fn permit(
+    backend: &Backend,
+    caller: &Caller,
+    order: &Order<'_>,
+) -> Result<Permit<Produce>, Refusal> {
+    let name = named(order)?;
+    match backend.guard.permit(caller, name) {
+        Err(Refusal::NoLog { .. }) if backend.creates_logs => {
+            // No log is made for what it would not take.
+            backend.limits().admit_record(order.largest_record, None)?;
+            backend.permit_to_produce(caller, name)
+        }
+        permit => permit,
     }
 }
 

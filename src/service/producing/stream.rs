@@ -19,7 +19,7 @@ use futures_util::future::{Either, select};
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
 use super::acknowledging;
-use super::order::{Dialect, Order, end_met, named};
+use super::order::{self, Dialect, Order, end_met};
 use super::window::Window;
 use crate::log::{AppendError, Pending, SequenceError};
 use crate::service::backend::Backend;
@@ -96,8 +96,15 @@ impl Terms {
             let (first, other) = (first.to_owned(), brief(order.log));
             return Err(BadRequest::OtherLog { first, other }.into());
         }
-        let permit = backend.permit_to_produce(&self.caller, named(order)?)?;
-        Ok(self.grant(backend, permit))
+        // The client may have taken its time to name the log.
+        let caller = backend.guard.readmit(&self.caller)?;
+        let permit = order::permit(backend, &caller, order)?;
+        let permit = self.grant(backend, permit);
+        // Other rules may have come while the log was made.
+        match self.session.borrow().cut() {
+            Some(cut) => Err(cut.into()),
+            None => Ok(permit),
+        }
     }
 
     fn grant(&self, backend: &Backend, permit: Permit<Produce>) -> &Permit<Produce> {
@@ -147,7 +154,7 @@ impl Producing {
                 Either::Right((ended, _)) => ended.expect("the acknowledger says how it ended"),
             }
         });
-        farewell(&backend, measured, outbox, ending);
+        farewell(&backend, measured, outbox, ending, &terms.session.borrow());
     }
 }
 
@@ -181,9 +188,10 @@ async fn read_all<D: Dialect>(
         .await?;
         let began = Instant::now();
         let message = request.bytes();
-        let order = D::order(message, &backend.limits()).map_err(Refusal::from)?;
+        let order = D::order(message).map_err(Refusal::from)?;
         let permit = terms.permit(backend, &order)?;
-        order.check_records(permit, terms.caller.subject()).map_err(Refusal::from)?;
+        let checked = order.check_records(permit, terms.caller.subject(), &backend.limits());
+        checked.map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
         let appended = append_when_there_is_room(terms, permit, &order).await?;
         window.push(appended, order.payload.len(), began);

@@ -12,17 +12,30 @@ use crate::proto::reflection::{
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
 };
 use crate::service::message::Reply;
-use crate::service::refusal::BadRequest;
+use crate::service::refusal::{BadRequest, brief};
+
+/// The longest request, far more than names take. A reply repeats its request, and a client that
+/// takes none could have the server hold many times what it sent.
+const REQUEST_BYTES_MAX: usize = 1024;
 
 /// The reply to the request in `message`. What is not found is a reply too.
 pub(super) fn reply(catalog: &Catalog, message: &[u8]) -> Result<Reply, BadRequest> {
-    let request =
-        ServerReflectionRequest::parse_from_bytes(message).map_err(|_| BadRequest::Malformed)?;
-    let response = ServerReflectionResponse {
-        valid_host: request.host.clone(),
-        message_response: Some(answer(catalog, request.message_request.as_ref())),
-        original_request: Some(request).into(),
-        ..ServerReflectionResponse::default()
+    let response = if message.len() > REQUEST_BYTES_MAX {
+        // Without the request.
+        let what = format!("the request has more than {REQUEST_BYTES_MAX} bytes");
+        ServerReflectionResponse {
+            message_response: Some(error(RpcStatusCode::INVALID_ARGUMENT, what)),
+            ..ServerReflectionResponse::default()
+        }
+    } else {
+        let request = ServerReflectionRequest::parse_from_bytes(message)
+            .map_err(|_| BadRequest::Malformed)?;
+        ServerReflectionResponse {
+            valid_host: request.host.clone(),
+            message_response: Some(answer(catalog, request.message_request.as_ref())),
+            original_request: Some(request).into(),
+            ..ServerReflectionResponse::default()
+        }
     };
     let encoded = response.write_to_bytes().expect("a proto3 message far below 2 GiB");
     Ok(Reply::new(encoded))
@@ -75,7 +88,7 @@ fn files(found: Option<&[Bytes]>, kind: &str, name: &str) -> Answer {
 }
 
 fn not_found(kind: &str, name: &str) -> Answer {
-    error(RpcStatusCode::NOT_FOUND, format!("there is no {kind} {name:?}"))
+    error(RpcStatusCode::NOT_FOUND, format!("there is no {kind} {:?}", brief(name)))
 }
 
 fn error(code: RpcStatusCode, error_message: String) -> Answer {
@@ -158,6 +171,29 @@ mod tests {
     #[test]
     fn a_request_for_nothing_is_code_3() {
         assert_eq!(error_code(ask(None)), 3);
+    }
+
+    /// The text had five bytes for each of the name, and the name came back twice more.
+    #[test]
+    fn a_reply_to_what_is_not_found_is_little_larger_than_the_request() {
+        let asked = |name_bytes| ServerReflectionRequest {
+            message_request: Some(Asked::FileByFilename("\u{1}".repeat(name_bytes))),
+            ..ServerReflectionRequest::default()
+        };
+        let reply = |name_bytes| {
+            let message = asked(name_bytes).write_to_bytes().unwrap();
+            reply(&Catalog::ours(), &message).unwrap()
+        };
+        let longest = reply(1000);
+        assert!(longest.len() < 3 * REQUEST_BYTES_MAX, "{} bytes", longest.len());
+        let response = ServerReflectionResponse::parse_from_bytes(longest.as_bytes()).unwrap();
+        assert_eq!(response.original_request.as_ref(), Some(&asked(1000)));
+        assert_eq!(error_code(response.message_response.unwrap()), 5);
+        let refused = reply(4 << 20);
+        assert!(refused.len() < 100, "{} bytes", refused.len());
+        let response = ServerReflectionResponse::parse_from_bytes(refused.as_bytes()).unwrap();
+        assert!(response.original_request.is_none());
+        assert_eq!(error_code(response.message_response.unwrap()), 3);
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::messages::produce_request;
 use crate::log::Durability;
 use crate::proto::log_service::{Durability as Level, ProduceRequest, ProducerSequence};
 use crate::proto::record::{Batch, Header, Record};
-use crate::service::limits::Limits;
 use crate::service::producing::Order;
 use crate::service::refusal::BadRequest;
 use crate::service::wire::{Fields, Value};
@@ -44,7 +43,7 @@ pub(crate) enum Outcome {
 ///
 /// If they do not agree.
 pub(crate) fn compare(message: &[u8]) -> Outcome {
-    let here = produce_request(message, &Limits::default());
+    let here = produce_request(message);
     match (here, by_library(message)) {
         (Ok(order), Ok(sent)) => {
             assert_same(&order, sent, message);

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 
 use crate::log::{Durability, Offset};
-use crate::service::limits::Limits;
 use crate::service::message::Reply;
 use crate::service::producing::{Appended, Claim, Order};
 use crate::service::records;
@@ -11,10 +10,7 @@ use crate::service::refusal::BadRequest;
 use crate::service::wire::{self, Fields, Value};
 
 /// A `ProduceRequest`, its records in their stored form.
-pub(super) fn produce_request<'a>(
-    message: &'a [u8],
-    limits: &Limits,
-) -> Result<Order<'a>, BadRequest> {
+pub(super) fn produce_request(message: &[u8]) -> Result<Order<'_>, BadRequest> {
     let mut payload = Vec::with_capacity(message.len());
     let (mut records, mut largest) = (0_u32, 0);
     let (mut log, mut level, mut expected) = ("", 0, None);
@@ -25,7 +21,6 @@ pub(super) fn produce_request<'a>(
                 let place = records;
                 let bytes = records::put(&mut payload, record)
                     .map_err(|fault| BadRequest::Record { place, fault })?;
-                limits.admit_record("records", bytes)?;
                 largest = largest.max(bytes);
                 records = place.saturating_add(1);
             }
@@ -135,6 +130,7 @@ mod tests {
     use crate::proto::log_service::ProducerSequence as Sequence;
     use crate::proto::log_service::{Durability as Level, ProduceRequest, ProduceResponse};
     use crate::proto::record::{Batch, Record};
+    use crate::service::limits::Limits;
     use crate::service::records::BadRecord;
     use crate::service::wire::Malformed;
 
@@ -143,7 +139,7 @@ mod tests {
     }
 
     fn read(message: &[u8]) -> Result<Order<'_>, BadRequest> {
-        produce_request(message, &Limits::default())
+        produce_request(message)
     }
 
     fn request(values: Vec<Vec<u8>>) -> ProduceRequest {
@@ -172,14 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn a_record_over_the_limit_is_refused_with_its_key_and_headers_counted() {
-        let limits = Limits { record_bytes_max: 5, ..Limits::default() };
-        let record = [0x0a, 6, 0x0a, 1, b'v', 0x12, 1, b'k'];
-        let (field, bytes, limit) = ("records", 6, 5);
-        assert_eq!(
-            produce_request(&record, &limits),
-            Err(BadRequest::RecordTooLarge { field, bytes, limit })
-        );
+    fn a_records_size_counts_its_key_and_headers_and_the_largest_is_known() {
+        let records = [0x0a, 3, 0x0a, 1, b'v', 0x0a, 6, 0x0a, 1, b'v', 0x12, 1, b'k', 0x0a, 0];
+        let (largest, limits) = (read(&records).unwrap().largest_record, Limits::default());
+        assert_eq!(largest, ("records", 6));
+        let limits = Limits { record_bytes_max: 5, ..limits };
+        let (field, bytes) = largest;
+        for (of_log, limit) in [(None, 5), (Some(6), 5), (Some(4), 4)] {
+            let too_large = Err(BadRequest::RecordTooLarge { field, bytes: 6, limit });
+            assert_eq!(limits.admit_record((field, bytes), of_log), too_large);
+        }
+        let limits = Limits { record_bytes_max: 6, ..limits };
+        assert_eq!(limits.admit_record((field, bytes), None), Ok(()));
     }
 
     #[test]
@@ -288,7 +288,7 @@ mod tests {
 
         #[test]
         fn any_request_is_read_without_a_panic(message: Vec<u8>) {
-            let _read = produce_request(&message, &Limits::default());
+            let _read = produce_request(&message);
         }
     }
 }

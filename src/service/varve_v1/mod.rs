@@ -51,8 +51,8 @@ pub(crate) fn service(backend: &Arc<Backend>) -> Service {
                 sink,
             );
         })
-        .add_unary_handler(&CONSUME, move |_, request, sink| {
-            reading::call::handle::<Batches>(&third.0, third.1.begin(), request, sink);
+        .add_unary_handler(&CONSUME, move |ctx, request, sink| {
+            reading::call::handle::<Batches>(&third.0, third.1.begin(), &ctx, request, sink);
         })
         .add_server_streaming_handler(&CONSUME_STREAM, move |ctx, request, sink| {
             reading::stream::handle::<Batches>(

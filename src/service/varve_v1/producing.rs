@@ -1,7 +1,6 @@
 //! How `varve.v1` says "append": a batch a request.
 
 use super::{Batches, messages};
-use crate::service::limits::Limits;
 use crate::service::message::Reply;
 use crate::service::producing::{Appended, Dialect, Order};
 use crate::service::refusal::BadRequest;
@@ -9,8 +8,8 @@ use crate::service::refusal::BadRequest;
 impl Dialect for Batches {
     const LOG: Option<&'static str> = None;
 
-    fn order<'a>(message: &'a [u8], limits: &Limits) -> Result<Order<'a>, BadRequest> {
-        messages::produce_request(message, limits)
+    fn order(message: &[u8]) -> Result<Order<'_>, BadRequest> {
+        messages::produce_request(message)
     }
 
     fn reply(appended: &Appended) -> Reply {
