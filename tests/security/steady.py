@@ -15,43 +15,59 @@ from log_pb2 import ProduceRequest, ProduceResponse, Record
 
 EVERY_S = 0.02
 PRODUCE = "/log.v1.Log/Produce"
+ANSWER_S_MAX = 20
+# Over that, so that a call without an answer tells its own end.
+WAIT_S_MAX = 30
 
 
 class Steady(threading.Thread):
-    """Appends one record after the other, each at its time, and notes how long each took."""
+    """Appends one record after the other, each at its time, and notes how long after that time it
+    was answered. While the server stalls there is one call; each that was due meanwhile is noted
+    too, as if it had been answered with that one."""
 
     def __init__(self, channel):
         super().__init__(daemon=True)
         self.call = channel.unary_unary(PRODUCE)
-        self.lock = threading.Lock()
-        self.taken_ms, self.failures = [], []
-        self.offset = -1
+        self.answered = threading.Condition()
+        self.delays_ms, self.failures = [], []
+        self.appends, self.offset = 0, -1
+        self.due = time.monotonic()
 
     def run(self):
         request = ProduceRequest(record=Record(value=bytes(100))).SerializeToString()
-        due = time.monotonic()
         while True:
-            due += EVERY_S
-            time.sleep(max(0.0, due - time.monotonic()))
-            began, failure = time.monotonic(), None
+            time.sleep(max(0.0, self.due - time.monotonic()))
+            failure = None
             try:
-                offset = ProduceResponse.FromString(self.call(request, timeout=20)).offset
+                reply = self.call(request, timeout=ANSWER_S_MAX)
+                offset = ProduceResponse.FromString(reply).offset
                 if offset <= self.offset:
                     failure = f"offset {offset} after {self.offset}"
                 self.offset = offset
             except grpc.RpcError as error:
                 failure = f"{error.code().name}: {error.details()}"
-            with self.lock:
-                self.taken_ms.append((time.monotonic() - began) * 1000)
+            with self.answered:
+                ended = time.monotonic()
+                while self.due <= ended:
+                    self.delays_ms.append((ended - self.due) * 1000)
+                    self.due += EVERY_S
+                self.appends += 1
                 if failure:
                     self.failures.append(failure)
+                self.answered.notify()
 
     def report(self):
-        with self.lock:
-            taken, failures = sorted(self.taken_ms), self.failures
-            self.taken_ms, self.failures = [], []
-        at = lambda share: taken[min(len(taken) - 1, int(len(taken) * share))] if taken else 0.0
-        return {"appends": len(taken), "failures": failures, "p50_ms": at(0.5), "p99_ms": at(0.99),
+        """Of what was due by now, which is waited for."""
+        asked = time.monotonic()
+        with self.answered:
+            if not self.answered.wait_for(lambda: self.due > asked, WAIT_S_MAX):
+                late_s = time.monotonic() - self.due
+                self.failures.append(f"one was due {late_s:.0f} s ago and has no answer")
+            delays, failures = sorted(self.delays_ms), self.failures
+            appends = self.appends
+            self.delays_ms, self.failures, self.appends = [], [], 0
+        at = lambda share: delays[min(len(delays) - 1, int(len(delays) * share))] if delays else 0.0
+        return {"appends": appends, "failures": failures, "p50_ms": at(0.5), "p99_ms": at(0.99),
                 "max_ms": at(1)}
 
 

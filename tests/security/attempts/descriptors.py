@@ -6,6 +6,7 @@ import os
 import queue
 import resource
 import shutil
+import threading
 import time
 
 import grpc
@@ -26,6 +27,9 @@ RESTART_S = 1
 DEAF_S = 5
 # `accepting connections failed` among others.
 DEAF_EXIT = 74
+# A server that stops ends its streams first, and soon after that itself.
+ENDED_S_MAX = 1
+ANSWER_S_MAX = 10
 
 
 class Stream:
@@ -44,6 +48,32 @@ class Stream:
     def close(self):
         self.requests.put(None)
         self.channel.close()
+
+
+class Appends(threading.Thread):
+    """Appends to a stream again and again until one fails."""
+
+    def __init__(self, stream):
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.over = threading.Event()
+        self.count = 0
+        self.failure = self.failed_at = None
+
+    def run(self):
+        while not self.over.wait(0.05):
+            try:
+                self.stream.append()
+            except (grpc.RpcError, StopIteration) as failure:
+                self.failure, self.failed_at = failure, time.monotonic()
+                return
+            self.count += 1
+
+    def end(self):
+        self.over.set()
+        self.join(ANSWER_S_MAX)
+        check(not self.is_alive(), f"an append on an open stream has no answer after"
+              f" {ANSWER_S_MAX} s")
 
 
 def run(ground):
@@ -127,7 +157,7 @@ def failed_accepts(ground):
     place = Place(ground.folder / "accept", RULES)
     errors = ground.of(["ENFILE"], ["ENFILE"] * 10 + ["ENOMEM", "ENOBUFS", "EPROTO", "EMFILE",
                                                       "ECONNABORTED", "EPERM"])
-    deaf, slowest = 0, 0.0
+    deaf, slowest, appended = 0, 0.0, 0
     for error, when in zip(errors, itertools.cycle((3, 4, 5))):
         server = place.serve(["strace", "-f", "--seccomp-bpf", "-qq", "-o", place.folder / "trace",
                               "-e", "trace=accept4",
@@ -139,8 +169,9 @@ def failed_accepts(ground):
             is_served(place)
             check(time.monotonic() - began < 30, "the error was not injected")
         began = time.monotonic()
-        waited, code = served_again(place, server, stream, began)
+        waited, code, count = served_again(place, server, stream, began)
         deaf += code is not None
+        appended += count
         slowest = max(slowest, waited)
         ground.say(f"one {error}: " + ("the server goes on" if code is None else
                                        f"the server ends with {code}")
@@ -149,7 +180,8 @@ def failed_accepts(ground):
             stream.close()
         place.server.kill()
     return (f"cases: {len(errors)} failed accepts, after {deaf} of which the server heard nothing"
-            f" any more and was started again; new clients served within {slowest:.1f} s (R16)")
+            f" any more and was started again; {appended} appends on open streams up to then; new"
+            f" clients served within {slowest:.1f} s (R16)")
 
 
 def is_injected(place):
@@ -157,27 +189,31 @@ def is_injected(place):
 
 
 def served_again(place, server, stream, began):
-    """How long until new clients are served, and the exit code if it took a new server."""
-    appended, code = 0, None
-    while not (code is None and is_served(place)):
+    """How long until new clients are served, the exit code if it took a new server, and how many
+    appends went through on the open stream, which goes on up to the server's end."""
+    appends = Appends(stream)
+    appends.start()
+    while (code := server.wait(0)) is None and not is_served(place):
         check(time.monotonic() - began < SERVED_S_MAX,
               f"no new client was served for {SERVED_S_MAX} s; the server "
-              + ("lives" if server.is_alive() else "ended") + f", {appended} appends on its open"
-              " stream went through")
-        code = server.wait(0)
-        if code is None:
-            with contextlib.suppress(grpc.RpcError):
-                stream.append()
-                appended += 1
-            continue
-        check(code == DEAF_EXIT, f"it ended with {code}: {server.log()[-600:]}")
-        check("listener_deaf" in server.events(), "it ended for another reason")
-        check(appended > 0, "no append on the open stream went through while it heard nothing")
-        time.sleep(RESTART_S)
-        place.serve()
-        until(lambda: is_served(place), "a client of the new server")
-        break
-    return time.monotonic() - began, code
+              + ("lives" if server.is_alive() else "ended") + f", {appends.count} appends on its"
+              " open stream went through")
+    appends.end()
+    if appends.failure:
+        check(server.wait(ENDED_S_MAX) is not None, f"an append on its open stream failed, and the"
+              f" server lives: {appends.failure}")
+        after_s = server.began + server.ended_s - appends.failed_at
+        check(after_s < ENDED_S_MAX, f"an append on its open stream failed {after_s:.1f} s before"
+              f" the server ended: {appends.failure}")
+    if code is None:
+        return time.monotonic() - began, code, appends.count
+    check(code == DEAF_EXIT, f"it ended with {code}: {server.log()[-600:]}")
+    check("listener_deaf" in server.events(), "it ended for another reason")
+    check(appends.count > 0, "no append on the open stream went through while it heard nothing")
+    time.sleep(RESTART_S)
+    place.serve()
+    until(lambda: is_served(place), "a client of the new server")
+    return time.monotonic() - began, code, appends.count
 
 
 __all__ = ["call", "run"]

@@ -23,6 +23,8 @@ RECORD = calls.request(PRODUCE)
 FOLLOW, PRODUCES = "/varve.v1.Log/ConsumeStream", "/varve.v1.Log/ProduceStream"
 # What the subject `reader` may see under each of two policies. No answer may mix them.
 SEEN = ({"a1", "a2", "a3"}, {"b1", "b2", "b3"})
+LETS_IN = "p, stranger, default, produce\n"
+DENIED = "PERMISSION_DENIED"
 COMMON = "p, root, *, *\np, good, default, produce\n"
 CUT_S_MAX = 1.0
 
@@ -59,12 +61,11 @@ class Clients:
         while not self.over.is_set():
             try:
                 self.place.call("good", PRODUCE, RECORD)
-                reply = self.place.call("reader", calls.LIST_LOGS)
+                logs = logs_of(self.place, "reader")
             except grpc.RpcError as error:
                 with self.lock:
                     self.refused.append(f"{error.code().name}: {error.details()}")
                 continue
-            logs = {log.log for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs}
             with self.lock:
                 self.handshakes += 2
                 if logs in SEEN:
@@ -108,24 +109,27 @@ def storm(place, ground):
 
 def bad(place, ground):
     """After each bad file the old ones are in force, for new connections too."""
-    place.write("acl.csv", policy(0))
     place.write_certificates()
-    check(place.reload(), "a good reload is refused")
+    # The same line in good files lets the stranger in.
+    place.write("acl.csv", LETS_IN + policy(0))
+    check(place.reload() and code_of(place, "stranger") == "OK", "a good reload is refused")
+    place.write("acl.csv", policy(0))
+    check(place.reload() and code_of(place, "stranger") == DENIED, "a good reload is refused")
     count = 0
     for name, file, spoil in badfiles.kinds(place):
         path = place.folder / file
         kept = path.read_bytes()
-        # A policy that would let a stranger in shows whether anything of the new files is used.
-        if file != "acl.csv":
-            place.write("acl.csv", policy(0) + "p, stranger, default, produce\n")
         spoil(path)
-        taken = place.reload()
-        line = place.lines()[-1]
-        check(not taken, f"{name} is taken")
-        check(refusal(lambda: place.call("good", PRODUCE, RECORD))[0] == "OK",
-              f"{name}: a good client is not served")
-        check(refusal(lambda: place.call("stranger", PRODUCE, RECORD))[0] == "PERMISSION_DENIED",
-              f"{name}: the new policy is in force")
+        # Whatever of the new files were used would let the stranger in, also if it were only the
+        # lines of a bad list that can be read, or only those before the first that cannot.
+        rules = place.folder / "acl.csv"
+        if rules.is_file():
+            rules.write_bytes(LETS_IN.encode() + rules.read_bytes())
+        told = len(place.lines())
+        check(not place.reload(), f"{name} is taken")
+        line = next(one for one in place.lines()[told:] if "event=reload_refused" in one)
+        check(str(path) in line, f"{name}: the refusal does not name {path}: {line}")
+        check_old(place, name)
         ground.say(f"{name}: {line.partition('error=')[2][:150]}")
         badfiles.remove(path)
         place.write(file, kept)
@@ -133,6 +137,25 @@ def bad(place, ground):
         count += 1
     check(place.reload(), "the good files are refused")
     return f"cases: {count} kinds of bad file, each refused by name, the old ones kept in force"
+
+
+def check_old(place, name):
+    """Everyone may what the old list says, and no more."""
+    check(code_of(place, "good") == "OK", f"{name}: a good client is not served")
+    check(code_of(place, "stranger") == DENIED, f"{name}: the new policy is in force")
+    check(logs_of(place, "reader") == SEEN[0], f"{name}: the reader's rights are others")
+    check(logs_of(place, "root") > SEEN[0] | SEEN[1], f"{name}: root's rights are others")
+
+
+def code_of(place, subject):
+    """What an append by this subject gets."""
+    return refusal(lambda: place.call(subject, PRODUCE, RECORD))[0]
+
+
+def logs_of(place, subject):
+    """The logs that this subject may see."""
+    reply = place.call(subject, calls.LIST_LOGS)
+    return {log.log for log in admin_service_pb2.ListLogsResponse.FromString(reply).logs}
 
 
 def withdrawn(place, ground):
@@ -155,7 +178,7 @@ def withdrawn(place, ground):
                 cut += 1
             check(slowest <= CUT_S_MAX, f"an open stream went on for {slowest:.2f} s")
             check(refusal(lambda: call(channel, "/varve.v1.Log/Consume", calls.field(1, "a1")))[0]
-                  == "PERMISSION_DENIED", "a new call on the old connection is allowed")
+                  == DENIED, "a new call on the old connection is allowed")
     return (f"cases: {cut} open streams whose permission was withdrawn, each cut within"
             f" {slowest * 1000:.0f} ms")
 
