@@ -89,18 +89,22 @@ impl Policy {
     /// not printable ASCII.
     ///
     /// The log `_audit` is the server's own: nobody appends to it, and to read it takes the right
-    /// to administer it.
+    /// to administer it, which a rule that denies reading takes away as well.
     #[must_use]
     pub fn decide(&self, subject: &str, action: Action, object: &str) -> Decision<'_> {
-        let action = match action {
-            Action::Produce if object == AUDIT_LOG => {
-                return Decision { allowed: false, rule: None };
+        if action == Action::Produce && object == AUDIT_LOG {
+            return Decision { allowed: false, rule: None };
+        }
+        let counts = |rule: &Rule| match action {
+            Action::Consume if object == AUDIT_LOG => {
+                let denies_reading =
+                    rule.effect() == Effect::Deny && rule.applies(Action::Consume, object);
+                denies_reading || rule.applies(Action::Admin, object)
             }
-            Action::Consume if object == AUDIT_LOG => Action::Admin,
-            action => action,
+            action => rule.applies(action, object),
         };
         let rules = self.rules_of.get(subject).map_or(&[][..], |rules| rules);
-        let rule = rules.iter().find(|rule| rule.applies(action, object)).map(Arc::as_ref);
+        let rule = rules.iter().map(Arc::as_ref).find(|rule| counts(rule));
         Decision { allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow), rule }
     }
 
