@@ -29,6 +29,7 @@ use clap::Args;
 use self::access::Access;
 use self::running::Running;
 use self::settings::Settings;
+use self::watch::Seen;
 use super::error::CliError;
 
 const NOTES: &str = "\
@@ -63,6 +64,8 @@ impl Serve {
     /// the environment.
     pub(super) fn run(self, is_json: bool, dropped: &[OsString]) -> Result<ExitCode, CliError> {
         let config = self.settings.load()?;
+        // What is replaced from now on is read by a reload.
+        let seen = Seen::now(config.reloaded_files());
         let access = Access::load(&config)?;
         passed::check(config.listen)?;
         logging::start(config.logging.form);
@@ -73,7 +76,7 @@ impl Serve {
             log::warn!(text:% = warning; "check");
         }
         let signals = process::prepare()?;
-        let running = Running::start(self.settings, config, access)?;
+        let running = Running::start(self.settings, config, (seen, access))?;
         running.announce(is_json)?;
         running.until_stopped(signals)?;
         Ok(ExitCode::SUCCESS)
