@@ -35,7 +35,8 @@ impl CliError {
     /// With which code the command ends.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Acl(_) | Self::NotPassed { .. } => USAGE,
+            Self::Config(_) | Self::Tls(_) | Self::Acl(_) => USAGE,
+            Self::NotPassed { .. } | Self::TransportChanged { .. } => USAGE,
             Self::Certs(error) => certs(error),
             Self::Open(error) => open(error),
             Self::Start(error) => start(error),

@@ -1,6 +1,7 @@
 //! What a reload reads: all files that decide about callers, and the configuration that names them.
 
 use std::env;
+use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
 use super::access::Access;
@@ -21,8 +22,17 @@ const TABLES: [&str; 3] = ["tls.", "acl.", "limits."];
 
 /// Reads the files again, and warns of what works and of what has to wait for a restart. `started`
 /// is the configuration of the start.
+///
+/// # Errors
+///
+/// Any of reading them, and `TransportChanged`.
 pub(super) fn read(settings: &Settings, started: &Config) -> Result<(Config, Access), CliError> {
     let config = settings.load()?;
+    if discriminant(&config.security) != discriminant(&started.security) {
+        // The listener stays as it is, and with it go the certificates and what of them is revoked.
+        let is_plaintext = matches!(config.security, Security::Plaintext { .. });
+        return Err(CliError::TransportChanged { is_plaintext });
+    }
     let access = Access::load(&config)?;
     for warning in access.warnings() {
         log::warn!(text:% = warning; "check");
