@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,10 @@ use super::error::{AclError, Fault};
 use super::roles::Roles;
 use super::rule::{Effect, Row, Rule};
 use crate::own::AUDIT_LOG;
+use crate::small_file::{self, Source};
+
+/// The largest list that is read: hundreds of thousands of rules.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// An immutable access control list. Share it in an `Arc`; every thread may ask it at once.
 #[derive(Debug)]
@@ -33,14 +36,19 @@ pub struct Decision<'a> {
 }
 
 impl Policy {
-    /// Reads the policy file at `path`.
+    /// Reads the policy file at `path`, which may be a pipe and is waited for then.
     ///
     /// # Errors
     ///
     /// `Read` if the file cannot be read, `Line` for its first line that is wrong.
     pub fn load(path: &Path) -> Result<Self, AclError> {
-        let bytes =
-            fs::read(path).map_err(|source| AclError::Read { path: path.into(), source })?;
+        Self::load_from(path, Source::Any)
+    }
+
+    /// As `load`; where the list comes from may be narrowed.
+    pub(crate) fn load_from(path: &Path, source: Source) -> Result<Self, AclError> {
+        let (bytes, _) = small_file::read(path, source, BYTES_MAX)
+            .map_err(|unread| AclError::Read { path: path.into(), source: unread.into() })?;
         match str::from_utf8(&bytes) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {

@@ -8,6 +8,7 @@ use super::access::Access;
 use super::settings::Settings;
 use crate::cli::error::CliError;
 use crate::config::{Config, Effective, Security, TlsFiles};
+use crate::small_file::Source;
 use crate::tls::exposure::CREDENTIALS_DIRECTORY;
 
 /// Keys that only a start puts in force, among those that a reload does.
@@ -27,13 +28,13 @@ const TABLES: [&str; 3] = ["tls.", "acl.", "limits."];
 ///
 /// Any of reading them, and `TransportChanged`.
 pub(super) fn read(settings: &Settings, started: &Config) -> Result<(Config, Access), CliError> {
-    let config = settings.load()?;
+    let config = settings.load_from(Source::Regular)?;
     if discriminant(&config.security) != discriminant(&started.security) {
         // The listener stays as it is, and with it go the certificates and what of them is revoked.
         let is_plaintext = matches!(config.security, Security::Plaintext { .. });
         return Err(CliError::TransportChanged { is_plaintext });
     }
-    let access = Access::load(&config)?;
+    let access = Access::load_from(Source::Regular, &config)?;
     for warning in access.warnings() {
         log::warn!(text:% = warning; "check");
     }
