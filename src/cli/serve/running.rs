@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::iterator::Signals;
 
 use super::access::Access;
+use super::interrupted::Told;
 use super::settings::Settings;
 use super::watch::{Seen, Watch};
 use super::{fatal, notify, reload, watchdog, watched};
@@ -55,14 +56,16 @@ impl Running {
         settings: Settings,
         config: Config,
         (seen, access): (Seen, Access),
+        told: Told,
     ) -> Result<Self, CliError> {
         notify::status("recovering logs");
         let storage = config.storage.clone();
         let opening = watchdog::while_opening(Arc::clone(&storage.progress)).ok();
         let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..storage };
         let disk = OsDisk::with_spare_descriptors(SPARE_DESCRIPTORS);
+        let interruptible = told.end_while_opening().map_err(CliError::Thread)?;
         let logs = Logs::open(&config.data_dir, Arc::new(disk), storage)?;
-        drop(opening);
+        drop((opening, interruptible));
         let options = ServerOptions {
             limits: access.limits,
             legacy_404: config.legacy_404,
