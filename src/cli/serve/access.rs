@@ -59,7 +59,8 @@ impl Access {
                     .then(|| format!("the server certificate ends in {days} days, on {end}"));
                 let others = credentials.warnings().iter().map(ToString::to_string);
                 let stale = self.rules.revocations.warnings(Moment::now());
-                others.chain(ends_soon).chain(stale).collect()
+                let doubts = self.rules.revocations.doubts();
+                others.chain(ends_soon).chain(stale).chain(doubts).collect()
             }
         }
     }
