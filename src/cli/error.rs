@@ -58,6 +58,9 @@ pub(super) enum CliError {
     Thread(#[source] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The server was asked, and nobody waits for its answer any more.
+    #[error("{}; {outcome}", chain(why))]
+    Unanswered { why: Box<ClientError>, outcome: &'static str, look: String },
     /// Some records may be in the log.
     #[error("{}{}; {done}", chain(why), place(done))]
     Produce { done: Box<Unfinished>, why: Box<ClientError> },

@@ -62,7 +62,7 @@ impl CliError {
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),
-            Self::Produce { why, .. } => client(why),
+            Self::Produce { why, .. } | Self::Unanswered { why, .. } => client(why),
             Self::Input { why: InputError::Read { .. }, .. } => IO,
             Self::Input { .. } => FAILED,
         }
