@@ -25,6 +25,7 @@ pub mod proto;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+mod small_file;
 mod sync;
 #[cfg(feature = "server")]
 pub mod tls;

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,10 @@ use super::error::{AclError, Fault};
 use super::roles::Roles;
 use super::rule::{Effect, Row, Rule};
 use crate::own::AUDIT_LOG;
+use crate::small_file::{self, Source};
+
+/// The largest list that is read: hundreds of thousands of rules.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// An immutable access control list. Share it in an `Arc`; every thread may ask it at once.
 #[derive(Debug)]
@@ -33,14 +36,19 @@ pub struct Decision<'a> {
 }
 
 impl Policy {
-    /// Reads the policy file at `path`.
+    /// Reads the policy file at `path`, which may be a pipe and is waited for then.
     ///
     /// # Errors
     ///
     /// `Read` if the file cannot be read, `Line` for its first line that is wrong.
     pub fn load(path: &Path) -> Result<Self, AclError> {
-        let bytes =
-            fs::read(path).map_err(|source| AclError::Read { path: path.into(), source })?;
+        Self::load_from(path, Source::Any)
+    }
+
+    /// As `load`; where the list comes from may be narrowed.
+    pub(crate) fn load_from(path: &Path, source: Source) -> Result<Self, AclError> {
+        let (bytes, _) = small_file::read(path, source, BYTES_MAX)
+            .map_err(|unread| AclError::Read { path: path.into(), source: unread.into() })?;
         match str::from_utf8(&bytes) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
@@ -89,18 +97,22 @@ impl Policy {
     /// not printable ASCII.
     ///
     /// The log `_audit` is the server's own: nobody appends to it, and to read it takes the right
-    /// to administer it.
+    /// to administer it, which a rule that denies reading takes away as well.
     #[must_use]
     pub fn decide(&self, subject: &str, action: Action, object: &str) -> Decision<'_> {
-        let action = match action {
-            Action::Produce if object == AUDIT_LOG => {
-                return Decision { allowed: false, rule: None };
+        if action == Action::Produce && object == AUDIT_LOG {
+            return Decision { allowed: false, rule: None };
+        }
+        let counts = |rule: &Rule| match action {
+            Action::Consume if object == AUDIT_LOG => {
+                let denies_reading =
+                    rule.effect() == Effect::Deny && rule.applies(Action::Consume, object);
+                denies_reading || rule.applies(Action::Admin, object)
             }
-            Action::Consume if object == AUDIT_LOG => Action::Admin,
-            action => action,
+            action => rule.applies(action, object),
         };
         let rules = self.rules_of.get(subject).map_or(&[][..], |rules| rules);
-        let rule = rules.iter().find(|rule| rule.applies(action, object)).map(Arc::as_ref);
+        let rule = rules.iter().map(Arc::as_ref).find(|rule| counts(rule));
         Decision { allowed: rule.is_some_and(|rule| rule.effect() == Effect::Allow), rule }
     }
 

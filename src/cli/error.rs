@@ -42,6 +42,12 @@ pub(super) enum CliError {
          in the socket unit, which has to be of IPv6, as in ListenStream=[::]:8400"
     )]
     NotPassed { listen: SocketAddr, sockets: usize },
+    #[error(
+        "the server runs {}, and the configuration is {}: a restart changes that, no reload",
+        transport(!is_plaintext),
+        transport(*is_plaintext)
+    )]
+    TransportChanged { is_plaintext: bool },
     #[error("cannot look at the open files")]
     Descriptors(#[source] io::Error),
     #[error("the logs did not close in order")]
@@ -52,6 +58,9 @@ pub(super) enum CliError {
     Thread(#[source] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The server was asked, and nobody waits for its answer any more.
+    #[error("{}; {outcome}", chain(why))]
+    Unanswered { why: Box<ClientError>, outcome: &'static str, look: String },
     /// Some records may be in the log.
     #[error("{}{}; {done}", chain(why), place(done))]
     Produce { done: Box<Unfinished>, why: Box<ClientError> },
@@ -100,6 +109,10 @@ pub(super) enum CliError {
     NothingToChange,
     #[error("this host has no user {}", Escaped(name))]
     NoUser { name: String },
+}
+
+fn transport(is_plaintext: bool) -> &'static str {
+    if is_plaintext { "in plaintext" } else { "with TLS" }
 }
 
 /// Where the records stand in the input that were refused.

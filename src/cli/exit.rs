@@ -35,7 +35,8 @@ impl CliError {
     /// With which code the command ends.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Acl(_) | Self::NotPassed { .. } => USAGE,
+            Self::Config(_) | Self::Tls(_) | Self::Acl(_) => USAGE,
+            Self::NotPassed { .. } | Self::TransportChanged { .. } => USAGE,
             Self::Certs(error) => certs(error),
             Self::Open(error) => open(error),
             Self::Start(error) => start(error),
@@ -61,7 +62,7 @@ impl CliError {
             Self::Unconfirmed { .. } | Self::OtherName { .. } | Self::NothingToChange => USAGE,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => by_signal(*signal),
             Self::Client(error) => client(error),
-            Self::Produce { why, .. } => client(why),
+            Self::Produce { why, .. } | Self::Unanswered { why, .. } => client(why),
             Self::Input { why: InputError::Read { .. }, .. } => IO,
             Self::Input { .. } => FAILED,
         }

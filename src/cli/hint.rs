@@ -34,6 +34,7 @@ impl CliError {
             Self::Bench(BenchError::EmptyLog { .. }) => {
                 (Some("`varve bench produce` fills a log".to_owned()), None)
             }
+            Self::Unanswered { why, look, .. } => (client(why), Some(look.clone())),
             Self::Produce { done, why } => (client(why), going_on(done)),
             Self::Input { done, .. } | Self::Interrupted { done, .. } => (None, going_on(done)),
             Self::Unconfirmed { .. } => {

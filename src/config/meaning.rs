@@ -1,6 +1,6 @@
 //! The second stage: what the configuration means.
 
-use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,12 +13,15 @@ use super::metrics::Metrics;
 use super::typed::{Effective, Origin, Typed};
 use crate::log::Options;
 use crate::service::Limits;
+use crate::small_file::{self, Source};
 use crate::tls::{RevocationFiles, Subject};
 
 /// Read if it exists and no other file is named.
 const DEFAULT_FILE: &str = "/etc/varve/varve.toml";
 /// What a message or a batch has around a record, and to spare.
 const FRAMING_BYTES: u64 = 1 << 10;
+/// The largest file that is read.
+const BYTES_MAX: u64 = 8 << 20;
 /// The folder of data of a server that is run by hand.
 const DEFAULT_DATA_DIR: &str = "data";
 
@@ -106,7 +109,8 @@ impl TlsFiles {
 }
 
 impl Config {
-    /// Reads `file`, or the one in `/etc` if it is there, under `overrides`.
+    /// Reads `file`, or the one in `/etc` if it is there, under `overrides`. It may be a pipe and
+    /// is waited for then.
     ///
     /// `service_dir` is the folder that systemd made for the service, the default for data.
     ///
@@ -118,12 +122,22 @@ impl Config {
         overrides: &Overrides,
         service_dir: Option<&Path>,
     ) -> Result<Self, ConfigError> {
+        Self::load_from(Source::Any, file, overrides, service_dir)
+    }
+
+    /// As `load`; what the file is may be narrowed.
+    pub(crate) fn load_from(
+        source: Source,
+        file: Option<&Path>,
+        overrides: &Overrides,
+        service_dir: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let default = Path::new(DEFAULT_FILE);
         let file = file.or_else(|| default.exists().then_some(default));
         let text = match file {
             None => String::new(),
-            Some(path) => fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?,
+            Some(path) => text(path, source)
+                .map_err(|unread| ConfigError::Read { path: path.to_owned(), source: unread })?,
         };
         Self::parse(file, &text, overrides, service_dir)
     }
@@ -178,6 +192,11 @@ impl Config {
         };
         self.file.iter().cloned().chain(tls).chain([self.acl.clone()]).collect()
     }
+}
+
+fn text(path: &Path, source: Source) -> io::Result<String> {
+    let (bytes, _) = small_file::read(path, source, BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn check_records_fit(limits: &Limits, storage: &Options) -> Result<(), ConfigError> {

@@ -140,6 +140,9 @@ pub enum AppendError {
         /// Bytes that appends leave free.
         reserve_bytes: u64,
     },
+    /// The batch that it was to come behind was dropped, as `AckError::NoSpace` says.
+    #[error("the disk was full; a batch before this one, and so this one, is not in the log")]
+    PredecessorDropped,
     /// The log does not end where the batch was to go.
     #[error("the log ends at offset {end}, and the batch was to go to offset {expected}")]
     NotAtEnd {

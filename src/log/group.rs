@@ -21,6 +21,8 @@ pub(crate) struct Group {
 #[derive(Debug, Default)]
 struct State {
     written: bool,
+    /// What ends above it was dropped, which `ended` will say.
+    kept: Option<Offset>,
     ended: Option<Ended>,
     waiters: Vec<Waiter>,
 }
@@ -82,6 +84,12 @@ impl Group {
         self.end(Offset::new(u64::MAX), AckError::Failed)
     }
 
+    /// Batches that end above `kept` are dropped: whoever comes behind one of them is to know at
+    /// once, those who wait for it by `end`.
+    pub(crate) fn drop_above(&self, kept: Offset) {
+        self.state.lock().kept = Some(kept);
+    }
+
     /// Batches that end at or below `durable` are durable; the others are not there, or nobody
     /// knows, as `lost` says. The first call decides.
     pub(crate) fn end(&self, durable: Offset, lost: AckError) -> Woken {
@@ -94,6 +102,19 @@ impl Group {
 fn take_wakers(state: &mut State, of: impl Fn(Durability) -> bool) -> Woken {
     let waiting = state.waiters.iter_mut().filter(|waiter| of(waiter.level));
     Woken(waiting.filter_map(|waiter| waiter.waker.take()).collect())
+}
+
+/// A batch that others come behind: those are refused if it was dropped.
+#[derive(Clone, Debug)]
+pub struct Predecessor {
+    group: Arc<Group>,
+    next: Offset,
+}
+
+impl Predecessor {
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.group.state.lock().kept.is_some_and(|kept| self.next > kept)
+    }
 }
 
 /// An append that was taken: its place is known, its acknowledgement is to come.
@@ -149,6 +170,15 @@ impl Pending {
     #[must_use]
     pub fn append_time_us(&self) -> u64 {
         self.append_time_us
+    }
+
+    /// What the next batch of a stream comes behind: this one, or the one before if a duplicate
+    /// stands further down in the log.
+    #[must_use]
+    pub fn behind(&self, before: Option<Predecessor>) -> Predecessor {
+        let is_later = |before: &Predecessor| before.next > self.next;
+        let this = || Predecessor { group: Arc::clone(&self.group), next: self.next };
+        before.filter(is_later).unwrap_or_else(this)
     }
 
     fn outcome(&self, state: &State) -> Option<Result<Durability, AckError>> {

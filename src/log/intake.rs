@@ -221,9 +221,16 @@ impl Intake {
         self.producers.made_durable(end, bytes);
     }
 
-    /// Drops what was not written, so that the next record gets the offset `written` again, and
-    /// returns the group that has to be told.
-    pub(crate) fn drop_unwritten(&mut self, written: Offset, unsynced_bytes: u64) -> Arc<Group> {
+    /// Drops what was not written, here and of the group `taken`, so that the next record gets the
+    /// offset `written` again, and returns the other group that has to be told.
+    pub(crate) fn drop_unwritten(
+        &mut self,
+        taken: &Group,
+        written: Offset,
+        unsynced_bytes: u64,
+    ) -> Arc<Group> {
+        taken.drop_above(written);
+        self.group.drop_above(written);
         self.frames.clear();
         self.producers.drop_unwritten(written);
         self.next = written;

@@ -91,7 +91,7 @@ pub use error::{
     ReadError, ReaderError, SequenceError, Stopped, TrimError, UpdateError,
 };
 pub use glance::{Glance, glance};
-pub use group::{Pending, Woken};
+pub use group::{Pending, Predecessor, Woken};
 pub use latency::Percentiles;
 pub use logs::{CloseError, DEFAULT_LOG, Logs, MadeBackup, back_up_at_rest};
 pub use names::{BackupName, LOG_NAME_BYTES_MAX, LogName, NameError, ReaderName};

@@ -372,7 +372,7 @@ impl Writer {
     /// The disk is full: what was written stays, the rest was never there.
     fn refuse_unwritten(&mut self, log: &Log, group: &Arc<Group>) {
         log.engine().space.ran_out();
-        let later = log.drop_unwritten(self.written, self.unsynced_bytes);
+        let later = log.drop_unwritten(group, self.written, self.unsynced_bytes);
         // Batches of this group that were written before a roll are kept if they can be synced.
         let synced = self.sync(log);
         for refused in [group, &later] {

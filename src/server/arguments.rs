@@ -7,6 +7,7 @@ use std::time::Duration;
 use grpcio::{ChannelBuilder, Environment};
 
 use super::options::ServerOptions;
+use crate::service::Limits;
 
 /// A peer that does not answer a keepalive ping for this long is gone.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -27,7 +28,7 @@ const WRITE_BUFFER_BYTES: i32 = 256 * 1024;
 /// The settings for `options`, for connections that `environment` polls.
 pub(super) fn builder(options: &ServerOptions, environment: &Arc<Environment>) -> ChannelBuilder {
     let limits = &options.limits;
-    let streams = limits.streams_per_connection_max + limits.calls_per_subject_max + SPARE_STREAMS;
+    let streams = calls_per_connection_max(limits);
     let builder = ChannelBuilder::new(Arc::clone(environment))
         // By default a second server binds the same port in silence.
         .reuse_port(false)
@@ -50,6 +51,11 @@ pub(super) fn builder(options: &ServerOptions, environment: &Arc<Environment>) -
     ]
     .into_iter()
     .fold(builder, |builder, (name, value): (&CStr, i32)| builder.raw_cfg_int(name.into(), value))
+}
+
+/// How many calls and streams a server that starts with `limits` takes at once on a connection.
+pub(crate) fn calls_per_connection_max(limits: &Limits) -> usize {
+    limits.streams_per_connection_max + limits.calls_per_subject_max + SPARE_STREAMS
 }
 
 /// The transport takes its largest number for "never".

@@ -25,8 +25,8 @@ use super::session::{Access, Cut, Session, Sessions};
 use super::tag::Tag;
 use crate::acl::Action;
 use crate::log::{
-    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Producer,
-    ReadError,
+    Append, AppendError, Bounds, Chunk, Log, LogId, Logs, Offset, Past, Pending, Predecessor,
+    Producer, ReadError,
 };
 use crate::sync::ArcSwap;
 use crate::tls::Moment;
@@ -206,8 +206,12 @@ impl<A> Permit<A> {
 }
 
 impl Permit<Produce> {
-    pub(crate) fn append(&self, batch: Append<'_>) -> Result<Pending, AppendError> {
-        self.log.append_batch(batch)
+    pub(crate) fn append(
+        &self,
+        before: Option<&Predecessor>,
+        batch: Append<'_>,
+    ) -> Result<Pending, AppendError> {
+        self.log.append_behind(before, batch)
     }
 
     /// Whether the log has the batch already.

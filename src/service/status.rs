@@ -259,6 +259,10 @@ fn append(error: &AppendError) -> Answer {
                 .with("actual", free_bytes)
                 .retry_after(SERVER_DELAY)
         }
+        AppendError::PredecessorDropped => {
+            Answer::new(RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE", message)
+                .retry_after(SERVER_DELAY)
+        }
         AppendError::NotAtEnd { expected, end } => {
             Answer::new(RpcStatusCode::FAILED_PRECONDITION, "NOT_AT_END", message)
                 .with("expected", expected)
@@ -503,6 +507,11 @@ mod tests {
             (ReadError::Deleted.into(), RpcStatusCode::NOT_FOUND, "LOG_DELETED"),
             (Stopped::Deleted.into(), RpcStatusCode::NOT_FOUND, "LOG_DELETED"),
             (AckError::NoSpace.into(), RpcStatusCode::RESOURCE_EXHAUSTED, "DISK_RESERVE"),
+            (
+                AppendError::PredecessorDropped.into(),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+                "DISK_RESERVE",
+            ),
             (AckError::Failed.into(), RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"),
             (
                 ReadError::OutOfRange { offset, start, end }.into(),

@@ -1,9 +1,7 @@
 //! Reads files into certificates and private keys.
 
 use std::cell::Cell;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use openssl::error::ErrorStack;
@@ -16,6 +14,7 @@ use super::exposure::Reader;
 use super::moment::Moment;
 use super::parts::Parts;
 use super::strength;
+use crate::small_file::{self, Source, Unread};
 
 /// The most bytes that are read: thousands of certificates.
 const BYTES_MAX: u64 = 8 << 20;
@@ -190,20 +189,13 @@ pub(super) fn read(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsEr
     }
 }
 
-/// The metadata is that of the opened file, so that it belongs to the bytes. Opening does not
-/// block, should the path be a pipe.
+/// The metadata belongs to the bytes.
 pub(super) fn read_file(path: &Path, role: Role) -> Result<(Vec<u8>, Metadata), TlsError> {
-    let failed = |source: io::Error| TlsError::Read { role, path: path.to_owned(), source };
-    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(TlsError::NotAFile { role, path: path.to_owned() });
+    let path = path.to_owned();
+    match small_file::read(&path, Source::Regular, BYTES_MAX) {
+        Ok((bytes, metadata)) if metadata.is_file() => Ok((bytes, metadata)),
+        Ok(_) | Err(Unread::NotAFile) => Err(TlsError::NotAFile { role, path }),
+        Err(Unread::TooLarge { bytes_max }) => Err(TlsError::TooLarge { role, path, bytes_max }),
+        Err(Unread::Io(source)) => Err(TlsError::Read { role, path, source }),
     }
-    if metadata.len() > BYTES_MAX {
-        return Err(TlsError::TooLarge { role, path: path.to_owned(), bytes_max: BYTES_MAX });
-    }
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    Ok((bytes, metadata))
 }

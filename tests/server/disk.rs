@@ -1,12 +1,14 @@
 //! What clients see of a disk that is full, broken or rotten.
 
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use grpcio::RpcStatusCode;
-use varve::log::{Op, Options, SimDisk};
+use varve::log::{Durability, LogSettings, Op, Options, SimDisk};
 
-use crate::world::{Plan, Producer, Records, World, at, failure, in_time, record};
+use crate::world::{PATIENCE, Plan, Producer, Records, World, at, failure, in_time, record};
 
 /// The next sync is that of a store; should a checkpoint's come first, those after it fail as well.
 pub(crate) fn fail_syncs(disk: &SimDisk) {
@@ -37,6 +39,50 @@ fn r11_a_full_disk_is_resource_exhausted_and_reads_go_on() {
     assert!(failure.retry.is_some());
     let reply = client.consume_opt(&at(0), in_time()).unwrap();
     assert_eq!(crate::world::read(reply), (0, b"kept".to_vec()));
+}
+
+/// While a client takes no replies nobody looks at what became of its batches, and one was appended
+/// after another had been dropped: whoever sent both again had the later one twice.
+#[test]
+fn r11_a_stream_that_lost_a_batch_appends_none_after_it_although_there_is_space_again() {
+    /// Their replies are more than fits between the two.
+    const UNREAD: u64 = 60_000;
+    let disk = Arc::new(SimDisk::new());
+    let defaults = LogSettings { segment_bytes_max: 1 << 20, ..LogSettings::default() };
+    let world = World::of(Plan {
+        disk: Some(Arc::clone(&disk)),
+        storage: Options { min_free_bytes: 1, defaults, ..Options::default() },
+        change: Box::new(|options| options.limits.stream_unacknowledged_max = 1_000_000),
+    });
+    let client = world.client("root");
+    let mut producer = Producer::open(&client);
+    for _ in 0..UNREAD {
+        producer.send(record("x")).unwrap();
+    }
+    let log = world.logs.get("default").unwrap();
+    eventually(|| log.bounds().end.get() == UNREAD);
+    disk.set_capacity(Some(0));
+    // More than a segment, so that it needs space of its own.
+    producer.send(record(vec![b'x'; 1 << 20])).unwrap();
+    eventually(|| world.logs.is_out_of_space());
+    disk.set_capacity(None);
+    eventually(|| !world.logs.is_out_of_space());
+    // The stream may have ended by now.
+    let _sent = producer.send(record("later"));
+    for _ in 0..50 {
+        client.consume_opt(&at(0), in_time()).unwrap();
+    }
+    assert_eq!(producer.failure().info.reason, "DISK_RESERVE");
+    let next = log.append(b"\x0a\x00", NonZeroU32::MIN, Durability::Synced).unwrap();
+    assert_eq!(next.base_offset().get(), UNREAD);
+}
+
+fn eventually(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "in vain");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]

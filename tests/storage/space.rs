@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::task::Poll;
 
-use varve::log::{AckError, AppendError, Disk as _, Durability, LogSettings, Op, Options, SimDisk};
+use varve::log::{
+    AckError, Append, AppendError, Disk as _, Durability, LogSettings, Op, Options, SimDisk,
+};
 
 use crate::rig::{Batch, DATA, Rig, by_hand, poll};
 
@@ -100,4 +102,39 @@ fn r12_a_write_that_cannot_be_undone_ends_the_log_although_space_is_what_it_lack
     rig.logs.work();
     assert_eq!(poll(doomed), Poll::Ready(Err(AckError::Failed)));
     assert!(rig.logs.has_failed());
+}
+
+/// A stream's batch was dropped for want of space, and the next one was appended before anybody
+/// had looked at what became of the first: whoever sent both again had the second twice.
+#[test]
+fn r11_what_comes_behind_a_dropped_batch_is_not_appended_although_there_is_space_again() {
+    let rig = before_a_roll(by_hand(large_segments()));
+    let append = |n, before: Option<&_>| {
+        let (payload, durability) = (&*batch(n).payload, Durability::Synced);
+        let (expected, producer) = (None, None);
+        let batch = Append { payload, records: ONE, durability, expected, producer };
+        rig.log.append_behind(before, batch)
+    };
+    let kept = append(8, None).unwrap();
+    let first = kept.behind(None);
+    rig.logs.work();
+    assert_eq!(poll(kept), Poll::Ready(Ok(Durability::Synced)));
+
+    rig.disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    let dropped = append(9, Some(&first)).unwrap();
+    let second = dropped.behind(Some(first.clone()));
+    rig.logs.work();
+    rig.logs.look_around();
+    assert_eq!(append(10, Some(&second)).unwrap_err(), AppendError::PredecessorDropped);
+    assert_eq!(poll(dropped), Poll::Ready(Err(AckError::NoSpace)));
+
+    // Streams whose batches are there go on.
+    for before in [None, Some(&first)] {
+        let other = append(11, before).unwrap();
+        rig.logs.work();
+        assert_eq!(poll(other), Poll::Ready(Ok(Durability::Synced)));
+    }
+    // Also now that its offset was given out again.
+    assert_eq!(append(10, Some(&second)).unwrap_err(), AppendError::PredecessorDropped);
+    assert_eq!(rig.read_all().len(), 11);
 }

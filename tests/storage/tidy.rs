@@ -97,7 +97,7 @@ fn storage_and_the_access_list_know_nothing_of_the_wire() {
 
 /// The floors of the whole, lowest first.
 const MODULES: [&[&str]; 7] = [
-    &["fail_points", "histogram", "line_limit", "own", "sync"],
+    &["fail_points", "histogram", "line_limit", "own", "small_file", "sync"],
     &["log", "acl"],
     &["tls", "certs"],
     &["proto", "service"],

@@ -279,3 +279,18 @@ fn the_servers_own_log_is_read_by_those_who_administer_it_and_appended_to_by_nob
     let denied = policy("p, eve, *, *\np, eve, _audit, admin, deny\n");
     assert!(!denied.permits("eve", Action::Consume, "_audit"));
 }
+
+/// Reading the server's own log was asked for as administering it, so that a rule which denied
+/// reading it applied to nothing.
+#[test]
+fn a_denial_of_reading_holds_for_the_servers_own_log() {
+    for (object, line) in [("_audit", 2), ("*", 2), ("_*", 2)] {
+        let denied = policy(&format!("p, bob, *, *\np, bob, {object}, consume, deny\n"));
+        let decision = denied.decide("bob", Action::Consume, "_audit");
+        assert!(!decision.allowed, "{object}");
+        assert_eq!(decision.rule.unwrap().line(), line, "{object}");
+        assert!(denied.permits("bob", Action::Admin, "_audit"), "{object}");
+    }
+    let other = policy("p, bob, *, *\np, bob, orders, consume, deny\np, bob, *, produce, deny\n");
+    assert!(other.permits("bob", Action::Consume, "_audit"));
+}

@@ -15,14 +15,18 @@ use grpcio::CallOption;
 use self::report::Report;
 use super::client::args::ClientArgs;
 use super::client::connection::Connection;
+use super::client::error::ClientError;
 use super::error::CliError;
+use super::escape::Escaped;
 use super::verify::{self, check};
 use super::{output, progress};
 use crate::log::{Disk, LogName, OsDisk, back_up_at_rest};
 use crate::proto::admin_service::BackUpRequest;
 
-/// A check of many terabytes is over by then.
+/// The server ends the connection before.
 const CALL_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A server that was at work for longer is not likely to have made nothing.
+const MADE_WITHIN: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +45,9 @@ space. But a link is the same bytes on the same disk: it saves from a deletion, 
 upgrade, and from a broken disk only once it is copied to another one. To remove it, remove the
 folder.
 
-Then every byte is checked. Whatever the check finds is told, and the backup is there.
+Then every byte is checked. Whatever the check finds is told, and the backup is there. A check of
+more than 50 minutes outlives its connection, and its outcome is told to nobody: for so much take
+--no-verify, and `varve verify` afterwards.
 
 Exit codes:
   0   made, and checked unless that was not wanted
@@ -126,8 +132,11 @@ impl Backup {
             ..BackUpRequest::default()
         };
         let option = CallOption::default().timeout(CALL_TIME_MAX);
+        let began = Instant::now();
         let made = connection.admin().back_up_opt(&request, option);
-        Ok(Report::from(&made.map_err(|error| connection.explain(error))?))
+        let waited = began.elapsed();
+        let made = made.map_err(|error| unanswered(connection.explain(error), waited, self));
+        Ok(Report::from(&made?))
     }
 
     fn at_rest(&self, data_dir: PathBuf, to: PathBuf) -> Result<Report, CliError> {
@@ -145,6 +154,22 @@ impl Backup {
         }
         Ok(report)
     }
+}
+
+/// What it means that there is no answer although the server was at work for so long.
+fn unanswered(why: ClientError, waited: Duration, asked: &Backup) -> CliError {
+    if waited < MADE_WITHIN || !why.is_silence() {
+        return why.into();
+    }
+    let name = asked.name.as_deref().unwrap_or("NAME");
+    let outcome = "the backup may be there, and its check was not heard of";
+    let look = format!(
+        "see whether `backups/{}` is in the server's data directory: `varve verify` checks it. A \
+         server ends connections that are older than 54 minutes: with --no-verify a backup is \
+         answered before, and is to be checked afterwards",
+        Escaped(name)
+    );
+    CliError::Unanswered { why: why.into(), outcome, look }
 }
 
 /// Names of logs as they were typed.
@@ -165,14 +190,40 @@ fn warn_of_links(path: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use clap::Parser as _;
+    use grpcio::RpcStatusCode;
 
     use super::*;
+    use crate::cli::client::refusal::Refusal;
 
     #[derive(Debug, clap::Parser)]
     struct Line {
         #[command(flatten)]
         backup: Backup,
+    }
+
+    /// A connection ends after an hour, and the command said no more than that it had.
+    #[test]
+    fn a_backup_that_was_not_answered_may_be_there() {
+        let asked = Line::try_parse_from(["x", "monday", "--plaintext"]).unwrap().backup;
+        let ended = |code, reason: &str, waited_s| {
+            let (message, reason) = ("ended".to_owned(), reason.to_owned());
+            let values = BTreeMap::new();
+            let refusal = Refusal { code, message, reason, values, retry_after: None };
+            let why = ClientError::Refused(refusal.into());
+            unanswered(why, Duration::from_secs(waited_s), &asked)
+        };
+        let told = ended(RpcStatusCode::UNAVAILABLE, "", 3300);
+        assert!(told.to_string().contains("the backup may be there"), "{told}");
+        assert!(told.hints()[0].contains("backups/monday"), "{:?}", told.hints());
+        for told in [
+            ended(RpcStatusCode::UNAVAILABLE, "", 3),
+            ended(RpcStatusCode::UNAVAILABLE, "BACKUP_RUNNING", 3300),
+        ] {
+            assert!(matches!(told, CliError::Client(_)), "{told}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a call may take that answers once.
 const CALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// The same of what the server may be at work on for long. Connections end a little later.
+const LONG_CALL_TIME_MAX: Duration = Duration::from_secs(50 * 60);
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +190,14 @@ impl Connection {
         call: impl FnOnce(CallOption) -> grpcio::Result<T>,
     ) -> Result<T, ClientError> {
         call(CallOption::default().timeout(CALL_TIME_MAX)).map_err(|error| self.explain(error))
+    }
+
+    /// As `call`, for what may take the server long, such as copying what goes into an archive.
+    pub(crate) fn call_long<T>(
+        &self,
+        call: impl FnOnce(CallOption) -> grpcio::Result<T>,
+    ) -> Result<T, ClientError> {
+        call(CallOption::default().timeout(LONG_CALL_TIME_MAX)).map_err(|error| self.explain(error))
     }
 
     /// Says what a failed call means; where the C core says only that there is no connection, it

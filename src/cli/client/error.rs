@@ -92,6 +92,26 @@ impl ClientError {
         matches!(self, Self::NotTrusted { .. } | Self::Handshake { .. } | Self::NoAnswer { .. })
     }
 
+    /// Whether nobody knows what became of the request: it was neither answered nor refused.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.reason.is_empty(),
+            Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Lost { .. }
+            | Self::Unready { .. }
+            | Self::Broken { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the time for an answer passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let code = RpcStatusCode::DEADLINE_EXCEEDED;
+        matches!(self, Self::Refused(refusal) if refusal.code == code)
+    }
+
     /// How long the server asks to wait before another try.
     pub(crate) fn retry_after(&self) -> Duration {
         match self {

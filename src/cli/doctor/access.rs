@@ -31,7 +31,7 @@ pub(super) fn look(case: &Case) -> Vec<Finding> {
         )],
         Security::MutualTls(files) => {
             let mut findings = certificates(case, files);
-            findings.push(revocation(case, files));
+            findings.extend(revocation(case, files));
             findings
         }
     };
@@ -100,11 +100,20 @@ fn time(check: &'static str, what: &str, now: Moment, end: Moment) -> Finding {
     finding.with("days_left", u64::try_from(days).unwrap_or(0))
 }
 
-fn revocation(case: &Case, files: &TlsFiles) -> Finding {
-    let revocations = match Revocations::load(files.revocations()) {
-        Ok(revocations) => revocations,
-        Err(error) => return refused(case, REVOCATION, &error),
-    };
+fn revocation(case: &Case, files: &TlsFiles) -> Vec<Finding> {
+    match Revocations::load(files.revocations()) {
+        Err(error) => vec![refused(case, REVOCATION, &error)],
+        Ok(revocations) => {
+            let doubts = revocations.doubts().into_iter().map(|doubt| {
+                let remedy = "write the issuer as `varve certs inspect` shows it, or a fingerprint";
+                Finding::warning(REVOCATION, doubt, remedy)
+            });
+            [judge_revocations(files, &revocations)].into_iter().chain(doubts).collect()
+        }
+    }
+}
+
+fn judge_revocations(files: &TlsFiles, revocations: &Revocations) -> Finding {
     let revoked = u64::try_from(revocations.len()).unwrap_or(u64::MAX);
     let stale = revocations.warnings(Moment::now());
     let finding = if stale.is_empty() {

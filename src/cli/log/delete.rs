@@ -8,7 +8,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use clap::Args;
 use serde::Serialize;
 
-use super::{describe, show};
+use super::{describe, late, show};
 use crate::cli::client::args::ClientArgs;
 use crate::cli::client::connection::Connection;
 use crate::cli::error::CliError;
@@ -50,7 +50,9 @@ impl Delete {
             log_id: log.log_id.clone(),
             ..DeleteLogRequest::default()
         };
-        connection.call(|option| connection.admin().delete_log_opt(&request, option))?;
+        let deleted =
+            connection.call_long(|option| connection.admin().delete_log_opt(&request, option));
+        deleted.map_err(|why| late(why, &request.log))?;
         if is_json {
             return output::json(&Deleted { deleted: show::Summary::from(&log) });
         }

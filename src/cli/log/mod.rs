@@ -15,6 +15,7 @@ use serde::Serialize;
 use self::settings::{Setting, SettingArgs};
 use super::client::args::ClientArgs;
 use super::client::connection::Connection;
+use super::client::error::ClientError;
 use super::error::CliError;
 use super::escape::Escaped;
 use super::human::about_bytes;
@@ -229,7 +230,8 @@ impl Trim {
             dry_run: self.dry_run,
             ..TrimRequest::default()
         };
-        let trimmed = connection.call(|option| connection.admin().trim_opt(&request, option))?;
+        let trimmed = connection.call_long(|option| connection.admin().trim_opt(&request, option));
+        let trimmed = trimmed.map_err(|why| late(why, &request.log))?;
         if is_json {
             let TrimResponse { start_offset, segments, bytes, .. } = trimmed;
             let (log, dry_run) = (request.log.as_str(), self.dry_run);
@@ -253,6 +255,16 @@ fn trim_text(trimmed: &TrimResponse, is_dry_run: bool) -> String {
     }
 }
 
+/// What it means that the log `name` was not trimmed or deleted in time.
+fn late(why: ClientError, name: &str) -> CliError {
+    if !why.is_late() {
+        return why.into();
+    }
+    let outcome = "the server goes on with it";
+    let look = format!("`varve log describe {}` tells what became of it", Escaped(name));
+    CliError::Unanswered { why: why.into(), outcome, look }
+}
+
 fn describe(connection: &Connection, name: &str) -> Result<DescribeLogResponse, CliError> {
     let request = DescribeLogRequest { log: name.to_owned(), ..DescribeLogRequest::default() };
     Ok(connection.call(|option| connection.admin().describe_log_opt(&request, option))?)
@@ -260,7 +272,28 @@ fn describe(connection: &Connection, name: &str) -> Result<DescribeLogResponse, 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use grpcio::RpcStatusCode;
+
     use super::*;
+    use crate::cli::client::refusal::Refusal;
+
+    /// The command gave up after a minute as if nothing had been done, while the server went on.
+    #[test]
+    fn a_server_that_takes_its_time_is_said_to_go_on() {
+        let refused = |code, reason: &str| {
+            let (message, reason) = ("no answer".to_owned(), reason.to_owned());
+            let values = BTreeMap::new();
+            let refusal = Refusal { code, message, reason, values, retry_after: None };
+            late(ClientError::Refused(refusal.into()), "orders")
+        };
+        let told = refused(RpcStatusCode::DEADLINE_EXCEEDED, "");
+        assert!(told.to_string().ends_with("; the server goes on with it"), "{told}");
+        assert_eq!(told.hints(), ["`varve log describe orders` tells what became of it"]);
+        let told = refused(RpcStatusCode::NOT_FOUND, "LOG_NOT_FOUND");
+        assert!(matches!(told, CliError::Client(_)), "{told}");
+    }
 
     #[test]
     fn a_trim_says_what_it_did_or_would_do() {

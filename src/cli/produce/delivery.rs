@@ -48,6 +48,8 @@ pub(super) struct Delivery {
     in_flight_bytes: u64,
     /// How many of those this call has taken.
     taken: usize,
+    /// How many of those an earlier call has taken.
+    taken_before: usize,
     acknowledged: Acknowledged,
     /// How much of the input is acknowledged.
     input_done: Taken,
@@ -79,6 +81,7 @@ impl Delivery {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             taken: 0,
+            taken_before: 0,
             acknowledged: Acknowledged::default(),
             input_done: skipped,
             is_over: false,
@@ -89,6 +92,7 @@ impl Delivery {
 
     /// A new call begins: it takes what was not answered once more.
     pub(super) fn begin(&mut self) {
+        self.taken_before = self.taken.max(self.taken_before);
         self.taken = 0;
     }
 
@@ -143,6 +147,7 @@ impl Delivery {
     pub(super) fn answer(&mut self, response: &ProduceResponse) -> Result<(), Unfitting> {
         let oldest = self.taken.checked_sub(1).and_then(|taken| {
             self.taken = taken;
+            self.taken_before = self.taken_before.saturating_sub(1);
             self.in_flight.pop_front()
         });
         let batch = oldest.ok_or(Unfitting("it answers no request"))?;
@@ -213,6 +218,11 @@ impl Delivery {
         self.failed.take()
     }
 
+    /// Records that an earlier call sent, and that nobody has acknowledged.
+    pub(super) fn sent_before(&self) -> u64 {
+        self.in_flight.iter().take(self.taken_before).map(|batch| batch.records).sum()
+    }
+
     /// How far it came.
     pub(super) fn unfinished(&self) -> Unfinished {
         let front = self.in_flight.front();
@@ -281,13 +291,17 @@ mod tests {
         assert_eq!((unfinished.skip, unfinished.expected), (2, Some(12)));
         assert_eq!(unfinished.producer.unwrap().sequence, 6);
 
+        assert_eq!(delivery.sent_before(), 0);
         delivery.begin();
+        assert_eq!(delivery.sent_before(), 3);
         sender.try_send(batch(5, 1)).unwrap();
         drop(sender);
         assert_eq!(request(&mut delivery), Poll::Ready(Some((6, Some(12)))));
         assert_eq!(request(&mut delivery), Poll::Ready(Some((7, Some(15)))));
         assert_eq!(request(&mut delivery), Poll::Ready(None));
+        assert_eq!(delivery.sent_before(), 3);
         delivery.answer(&response(12, 15)).unwrap();
+        assert_eq!(delivery.sent_before(), 0);
         assert!(!delivery.is_done());
         delivery.answer(&response(15, 16)).unwrap();
         assert!(delivery.is_done());

@@ -27,6 +27,7 @@ use super::producer::Producer;
 use super::report::{Acknowledged, Unfinished};
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
+use crate::cli::client::refusal::Refusal;
 use crate::cli::client::retry::Retry;
 use crate::cli::error::CliError;
 use crate::cli::interrupt::{Interrupt, Signal};
@@ -215,16 +216,18 @@ impl Shipment {
 
     /// How far it came. Of what a request refused nothing is in the log.
     fn unfinished(&self, why: &ClientError) -> Box<Unfinished> {
-        let mut unfinished = self.delivery.lock().unfinished();
-        let code = match why {
-            ClientError::Refused(refusal) => Some(refusal.code),
+        let delivery = self.delivery.lock();
+        let mut unfinished = delivery.unfinished();
+        let refusal = match why {
+            ClientError::Refused(refusal) => Some(refusal),
             _ => None,
         };
         let never_arrived = !self.was_reached && why.is_no_contact();
-        if code.is_some_and(is_verdict) || never_arrived {
-            unfinished.unknown = 0;
+        if refusal.is_some_and(|refusal| is_verdict(refusal)) || never_arrived {
+            // What an earlier call took with it may be there all the same.
+            unfinished.unknown = delivery.sent_before();
         }
-        if code != Some(RpcStatusCode::INVALID_ARGUMENT) {
+        if refusal.is_none_or(|refusal| refusal.code != RpcStatusCode::INVALID_ARGUMENT) {
             // The fault is not in the records.
             unfinished.next = None;
         }
@@ -248,17 +251,19 @@ fn read<R: Read>(mut batches: Batches<R>, mut queue: Sender<Ready>) {
     }
 }
 
-/// Whether the server says so of a request itself: it and all behind it were not appended.
-fn is_verdict(code: RpcStatusCode) -> bool {
-    matches!(
-        code,
+/// Whether the server says so of a request itself: it and all behind it were not appended. Without
+/// a reason it is the transport that says so, which knows nothing of requests: a message that is
+/// too large for it ends the call while those before it are at work. Only if it says that the call
+/// came to no method, none was.
+fn is_verdict(refusal: &Refusal) -> bool {
+    match refusal.code {
+        RpcStatusCode::PERMISSION_DENIED | RpcStatusCode::UNIMPLEMENTED => true,
         RpcStatusCode::INVALID_ARGUMENT
-            | RpcStatusCode::NOT_FOUND
-            | RpcStatusCode::PERMISSION_DENIED
-            | RpcStatusCode::RESOURCE_EXHAUSTED
-            | RpcStatusCode::FAILED_PRECONDITION
-            | RpcStatusCode::UNIMPLEMENTED
-    )
+        | RpcStatusCode::NOT_FOUND
+        | RpcStatusCode::RESOURCE_EXHAUSTED
+        | RpcStatusCode::FAILED_PRECONDITION => !refusal.reason.is_empty(),
+        _ => false,
+    }
 }
 
 /// Whether the log knows as many producers as it may.
@@ -267,5 +272,39 @@ fn is_about_producers(error: &ClientError) -> bool {
 }
 
 fn was_not_appended(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused(refusal) if is_verdict(refusal.code))
+    matches!(error, ClientError::Refused(refusal) if is_verdict(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The transport's refusal of a message that was too large counted as one of the server's, and
+    /// records that were in the log were said not to be.
+    #[test]
+    fn what_the_transport_says_decides_about_no_request() {
+        let says = |code, reason: &str| {
+            is_verdict(&Refusal {
+                code,
+                message: String::new(),
+                reason: reason.to_owned(),
+                values: BTreeMap::new(),
+                retry_after: None,
+            })
+        };
+        for code in [
+            RpcStatusCode::INVALID_ARGUMENT,
+            RpcStatusCode::NOT_FOUND,
+            RpcStatusCode::RESOURCE_EXHAUSTED,
+            RpcStatusCode::FAILED_PRECONDITION,
+        ] {
+            assert!(says(code, "DISK_RESERVE") && !says(code, ""), "{code}");
+        }
+        for code in [RpcStatusCode::PERMISSION_DENIED, RpcStatusCode::UNIMPLEMENTED] {
+            assert!(says(code, ""), "{code}");
+        }
+        assert!(!says(RpcStatusCode::UNAVAILABLE, "STORAGE_FAILED"));
+    }
 }

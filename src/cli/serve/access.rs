@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::config::{Config, Security};
 use crate::server::{Server, Transport};
 use crate::service::{Limits, Rules};
+use crate::small_file::Source;
 use crate::tls::{Credentials, Moment, Revocations};
 
 /// A certificate that ends within so many days is warned of.
@@ -22,8 +23,14 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads and checks all files that `config` names.
+    /// Reads and checks all files that `config` names. The access control list may be a pipe and
+    /// is waited for then.
     pub(crate) fn load(config: &Config) -> Result<Self, CliError> {
+        Self::load_from(Source::Any, config)
+    }
+
+    /// As `load`; what the access control list is may be narrowed.
+    pub(super) fn load_from(source: Source, config: &Config) -> Result<Self, CliError> {
         let (transport, revocations) = match &config.security {
             Security::MutualTls(files) => {
                 let credentials = Credentials::load(&files.cert, &files.key, &files.client_ca)?;
@@ -34,7 +41,7 @@ impl Access {
                 (Transport::Plaintext { subject: subject.clone() }, Revocations::default())
             }
         };
-        let policy = Arc::new(Policy::load(&config.acl)?);
+        let policy = Arc::new(Policy::load_from(&config.acl, source)?);
         let rules = Rules { policy, revocations: Arc::new(revocations) };
         Ok(Self { transport, rules, limits: config.limits.clone() })
     }
@@ -52,7 +59,8 @@ impl Access {
                     .then(|| format!("the server certificate ends in {days} days, on {end}"));
                 let others = credentials.warnings().iter().map(ToString::to_string);
                 let stale = self.rules.revocations.warnings(Moment::now());
-                others.chain(ends_soon).chain(stale).collect()
+                let doubts = self.rules.revocations.doubts();
+                others.chain(ends_soon).chain(stale).chain(doubts).collect()
             }
         }
     }

@@ -1,14 +1,15 @@
 //! `varve serve`: from the configuration to an orderly stop.
 //!
-//! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` (ends
-//! without a stop), `notify` and `passed` (systemd), `access` (certificates, policy, limits),
-//! `reload` (those again), `looking` (again and again), `watch` (whether their files changed),
-//! `watchdog` (signs of life), `watched` (metrics and the page), `running` (a server and its
-//! signals).
+//! Files: `settings` (the flags), `process` (what the process is set to), `logging`, `fatal` and
+//! `interrupted` (ends without a stop), `notify` and `passed` (systemd), `access` (certificates,
+//! policy, limits), `reload` (those again), `looking` (again and again), `watch` (whether their
+//! files changed), `watchdog` (signs of life), `watched` (metrics and the page), `running` (a
+//! server and its signals).
 
 pub(super) mod access;
 mod allocator;
 mod fatal;
+mod interrupted;
 mod logging;
 mod looking;
 mod notify;
@@ -29,6 +30,7 @@ use clap::Args;
 use self::access::Access;
 use self::running::Running;
 use self::settings::Settings;
+use self::watch::Seen;
 use super::error::CliError;
 
 const NOTES: &str = "\
@@ -45,7 +47,8 @@ to standard error; VARVE_LOG sets the level: error, warn, info (the default), de
 in `info,varve::log=debug`.
 
 Signals:
-  SIGTERM, SIGINT  stop: answer what is taken, sync, exit 0 within 5 s
+  SIGTERM, SIGINT  stop: answer what is taken, sync, exit 0 within 5 s; while logs are recovered
+                   leave at once, and the next start recovers them
   SIGHUP           read the configuration's limits, the certificates, revocations and the access
                    control list again; on any fault the old ones stay in force and the log says
                    why";
@@ -63,6 +66,8 @@ impl Serve {
     /// the environment.
     pub(super) fn run(self, is_json: bool, dropped: &[OsString]) -> Result<ExitCode, CliError> {
         let config = self.settings.load()?;
+        // What is replaced from now on is read by a reload.
+        let seen = Seen::now(config.reloaded_files());
         let access = Access::load(&config)?;
         passed::check(config.listen)?;
         logging::start(config.logging.form);
@@ -72,8 +77,8 @@ impl Serve {
         for warning in access.warnings() {
             log::warn!(text:% = warning; "check");
         }
-        let signals = process::prepare()?;
-        let running = Running::start(self.settings, config, access)?;
+        let (signals, told) = process::prepare()?;
+        let running = Running::start(self.settings, config, (seen, access), told)?;
         running.announce(is_json)?;
         running.until_stopped(signals)?;
         Ok(ExitCode::SUCCESS)

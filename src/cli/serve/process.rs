@@ -7,11 +7,12 @@ use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use super::interrupted::Told;
 use super::{allocator, fatal};
 use crate::cli::error::CliError;
 
 /// Sets up the process, and collects its signals from now on.
-pub(super) fn prepare() -> Result<Signals, CliError> {
+pub(super) fn prepare() -> Result<(Signals, Told), CliError> {
     allocator::bound_heaps();
     fatal::abort_on_panic();
     // Files and folders are for this user alone, whatever the caller's mask says.
@@ -19,8 +20,10 @@ pub(super) fn prepare() -> Result<Signals, CliError> {
     signals().map_err(CliError::Signals)
 }
 
-fn signals() -> io::Result<Signals> {
+fn signals() -> io::Result<(Signals, Told)> {
     // With a handler, a file at its size limit is an error that the storage handles, and no end.
     signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
-    Signals::new([SIGTERM, SIGINT, SIGHUP])
+    // First, so that it misses none that the others get.
+    let told = Told::watch()?;
+    Ok((Signals::new([SIGTERM, SIGINT, SIGHUP])?, told))
 }

@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::iterator::Signals;
 
 use super::access::Access;
+use super::interrupted::Told;
 use super::settings::Settings;
-use super::watch::Watch;
+use super::watch::{Seen, Watch};
 use super::{fatal, notify, reload, watchdog, watched};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, chain};
@@ -49,19 +51,21 @@ struct Listening {
 }
 
 impl Running {
-    /// Recovers the logs and opens the listener.
+    /// Recovers the logs and opens the listener. The files were `seen` before `access` was read.
     pub(super) fn start(
         settings: Settings,
         config: Config,
-        access: Access,
+        (seen, access): (Seen, Access),
+        told: Told,
     ) -> Result<Self, CliError> {
         notify::status("recovering logs");
         let storage = config.storage.clone();
         let opening = watchdog::while_opening(Arc::clone(&storage.progress)).ok();
         let storage = Options { on_fatal: Arc::new(fatal::on_fatal), ..storage };
         let disk = OsDisk::with_spare_descriptors(SPARE_DESCRIPTORS);
+        let interruptible = told.end_while_opening().map_err(CliError::Thread)?;
         let logs = Logs::open(&config.data_dir, Arc::new(disk), storage)?;
-        drop(opening);
+        drop((opening, interruptible));
         let options = ServerOptions {
             limits: access.limits,
             legacy_404: config.legacy_404,
@@ -75,7 +79,7 @@ impl Running {
         match Server::start(options, Arc::clone(&logs)) {
             Ok(server) => {
                 let address = SocketAddr::new(config.listen.ip(), server.port());
-                let watch = watch(&config);
+                let watch = config.watch_every.and_then(|every| watch(seen, every));
                 let series_max = config.metrics.series_max;
                 let ops = Arc::new(Ops::new(Arc::clone(&logs), server.observer(), series_max));
                 let http = watched::listen(&config.metrics, &ops);
@@ -199,8 +203,7 @@ fn kept(audit: Audit) -> LogOverrides {
     }
 }
 
-/// The watch that `config` asks for.
-fn watch(config: &Config) -> Option<Watch> {
-    let started = Watch::start(config.reloaded_files(), config.watch_every?);
+fn watch(seen: Seen, every: Duration) -> Option<Watch> {
+    let started = Watch::start(seen, every);
     started.inspect_err(|e| log::warn!(error:% = e.to_string(); "watch_failed")).ok()
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, ConfigError, Overrides};
+use crate::small_file::Source;
 
 /// The configuration file, and what wins over it.
 #[derive(Debug, Args)]
@@ -43,16 +44,25 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the configuration, which may be another one each time.
+    /// Reads the configuration.
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        self.load_from(Source::Any)
+    }
+
+    /// Reads the configuration from `source`, which may be another one each time.
+    pub(super) fn load_from(&self, source: Source) -> Result<Config, ConfigError> {
         // systemd joins several folders with colons; the first is the one of the unit we ship.
         let service = env::var("STATE_DIRECTORY").ok().filter(|folders| !folders.is_empty());
         let service_dir = service.as_deref().and_then(|folders| folders.split(':').next());
-        self.load_with(service_dir.map(Path::new))
+        self.read(source, service_dir.map(Path::new))
     }
 
     /// As `load`, with the folder that systemd makes for the service, the default for data.
     pub(crate) fn load_with(&self, service_dir: Option<&Path>) -> Result<Config, ConfigError> {
+        self.read(Source::Any, service_dir)
+    }
+
+    fn read(&self, source: Source, service_dir: Option<&Path>) -> Result<Config, ConfigError> {
         let overrides = Overrides {
             listen: self.listen.clone(),
             metrics: self.metrics.clone(),
@@ -63,6 +73,6 @@ impl Settings {
             acl: self.acl.clone(),
             plaintext: self.plaintext,
         };
-        Config::load(self.config.as_deref(), &overrides, service_dir)
+        Config::load_from(source, self.config.as_deref(), &overrides, service_dir)
     }
 }

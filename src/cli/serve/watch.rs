@@ -21,16 +21,31 @@ pub(super) struct Watch {
     _looking: Looking,
 }
 
+/// Files, and what was seen of them before they were read.
+pub(super) struct Seen {
+    files: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
+}
+
 /// What tells a file from the one that had its name before; `None` if it cannot be looked at.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
+impl Seen {
+    /// As they are now.
+    pub(super) fn now(files: Vec<PathBuf>) -> Self {
+        let stamps = look(&files);
+        Self { files, stamps }
+    }
+}
+
 impl Watch {
-    /// Raises SIGHUP in this process after `files` changed and then stayed the same for `every`:
-    /// several that belong together are replaced one after the other.
-    pub(super) fn start(files: Vec<PathBuf>, every: Duration) -> io::Result<Self> {
-        let files = Arc::new(Mutex::new(files));
+    /// Raises SIGHUP in this process after the files changed, since they were `seen` or later, and
+    /// then stayed the same for `every`: several that belong together are replaced one after the
+    /// other.
+    pub(super) fn start(seen: Seen, every: Duration) -> io::Result<Self> {
+        let files = Arc::new(Mutex::new(seen.files));
         let watched = Arc::clone(&files);
-        let mut changes = Changes::since(look(&watched.lock()));
+        let mut changes = Changes::since(seen.stamps);
         let looking = Looking::start("watch", every, move || {
             if changes.settled(look(&watched.lock()))
                 && let Err(error) = signal_hook::low_level::raise(SIGHUP)

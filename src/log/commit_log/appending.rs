@@ -10,7 +10,7 @@ use super::Log;
 use crate::log::engine::Job;
 use crate::log::error::AppendError;
 use crate::log::frame::FrameHeader;
-use crate::log::group::Pending;
+use crate::log::group::{Pending, Predecessor};
 use crate::log::intake::{Calls, Intake, Refusal};
 use crate::log::offset::{Durability, Offset};
 use crate::log::producer::Producer;
@@ -64,6 +64,20 @@ impl Log {
     /// To tell the caller that end before it is durable would tell of records that may be lost:
     /// wait for `settled` first.
     pub fn append_batch(self: &Arc<Self>, batch: Append<'_>) -> Result<Pending, AppendError> {
+        self.append_behind(None, batch)
+    }
+
+    /// As `append_batch`, if the batch of the same stream that it comes behind was not dropped. A
+    /// stream's batches are appended in its order; so of those after a dropped one none is.
+    ///
+    /// # Errors
+    ///
+    /// As `append_batch`, and `PredecessorDropped`.
+    pub fn append_behind(
+        self: &Arc<Self>,
+        before: Option<&Predecessor>,
+        batch: Append<'_>,
+    ) -> Result<Pending, AppendError> {
         let Append { payload, records, durability, expected, producer } = batch;
         let limit = self.settings.load().batch_bytes_max;
         let too_large =
@@ -79,6 +93,9 @@ impl Log {
         let now_us = self.engine.now_us();
         let mut intake = self.intake.lock();
         self.refuse(&intake)?;
+        if before.is_some_and(Predecessor::is_dropped) {
+            return Err(AppendError::PredecessorDropped);
+        }
         if let Some(producer) = &producer
             && let Some(original) =
                 intake.producers.find(producer, header.records, header.payload_crc)?

@@ -53,8 +53,13 @@ impl Log {
     }
 
     /// Forgets what was appended and not written; see [`Intake::drop_unwritten`].
-    pub(crate) fn drop_unwritten(&self, written: Offset, unsynced_bytes: u64) -> Arc<Group> {
-        self.intake.lock().drop_unwritten(written, unsynced_bytes)
+    pub(crate) fn drop_unwritten(
+        &self,
+        taken: &Group,
+        written: Offset,
+        unsynced_bytes: u64,
+    ) -> Arc<Group> {
+        self.intake.lock().drop_unwritten(taken, written, unsynced_bytes)
     }
 
     /// A write or sync failed: nothing is acknowledged any more, and the process should end.

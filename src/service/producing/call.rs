@@ -93,7 +93,7 @@ fn append(
 ) -> Result<Outcome, Refusal> {
     order.check_records(permit, caller.subject(), &backend.limits())?;
     backend.rates.take(caller.subject(), order.payload.len())?;
-    match order.append(permit, caller.subject()) {
+    match order.append(permit, caller.subject(), None) {
         Ok(pending) => Ok(Outcome::Taken(pending)),
         Err(error) => match end_met(&error) {
             Some(end) => Ok(Outcome::NotAtEnd(permit.settled(end), error)),

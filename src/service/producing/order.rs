@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::claim::Claim;
-use crate::log::{Append, AppendError, Durability, Offset, Pending};
+use crate::log::{Append, AppendError, Durability, Offset, Pending, Predecessor};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::guard::{Permit, Produce};
@@ -57,16 +57,18 @@ impl Order<'_> {
         })
     }
 
-    /// Has the batch of `subject` appended; it is acknowledged by what is returned.
+    /// Has the batch of `subject` appended, behind the one `before` it in its stream; it is
+    /// acknowledged by what is returned.
     pub(crate) fn append(
         &self,
         permit: &Permit<Produce>,
         subject: &Subject,
+        before: Option<&Predecessor>,
     ) -> Result<Pending, AppendError> {
         let Self { payload, records, durability, expected, producer, .. } = self;
         let (records, durability, expected) = (*records, *durability, *expected);
         let producer = producer.map(|claim| claim.by(subject));
-        permit.append(Append { payload, records, durability, expected, producer })
+        permit.append(before, Append { payload, records, durability, expected, producer })
     }
 }
 

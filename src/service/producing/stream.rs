@@ -21,7 +21,7 @@ use grpcio::{DuplexSink, RequestStream, RpcContext};
 use super::acknowledging;
 use super::order::{self, Dialect, Order, end_met};
 use super::window::Window;
-use crate::log::{AppendError, Pending, SequenceError};
+use crate::log::{AppendError, Pending, Predecessor, SequenceError};
 use crate::service::backend::Backend;
 use crate::service::caller::Caller;
 use crate::service::detach::detach;
@@ -179,6 +179,7 @@ async fn read_all<D: Dialect>(
     window: &Window,
     inbox: &Inbox<Request>,
 ) -> Result<Infallible, Ending> {
+    let mut before = None;
     loop {
         let mut request = poll_fn(|cx| {
             terms.poll_cut(cx)?;
@@ -193,7 +194,8 @@ async fn read_all<D: Dialect>(
         let checked = order.check_records(permit, terms.caller.subject(), &backend.limits());
         checked.map_err(Refusal::from)?;
         wait_for_rate(backend, terms, order.payload.len()).await?;
-        let appended = append_when_there_is_room(terms, permit, &order).await?;
+        let appended = append_when_there_is_room(terms, permit, &order, before.as_ref()).await?;
+        before = Some(appended.behind(before));
         window.push(appended, order.payload.len(), began);
     }
 }
@@ -218,10 +220,11 @@ async fn append_when_there_is_room(
     terms: &Terms,
     permit: &Permit<Produce>,
     order: &Order<'_>,
+    before: Option<&Predecessor>,
 ) -> Result<Pending, Ending> {
     loop {
         let (end, reviews) = (permit.durable_end(), terms.session.borrow().reviews());
-        match order.append(permit, terms.caller.subject()) {
+        match order.append(permit, terms.caller.subject(), before) {
             Ok(pending) => return Ok(pending),
             Err(AppendError::Busy { .. } | AppendError::Sequence(SequenceError::Busy { .. })) => {}
             Err(error) => return Err(refused(terms, permit, error).await),

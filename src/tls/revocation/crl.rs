@@ -79,17 +79,16 @@ impl List {
 }
 
 /// Reads the lists in `path`, by the encoded names of their CAs. Of two of one CA the newer counts.
+/// With them come the names of those whose lists are believed, as people read them.
 pub(super) fn read(
     path: &Path,
     authorities: &Path,
     now: Moment,
-) -> Result<HashMap<Vec<u8>, List>, TlsError> {
+) -> Result<(HashMap<Vec<u8>, List>, HashSet<String>), TlsError> {
     let role = Role::RevocationLists;
     let damaged = |source| TlsError::Damaged { role, path: path.to_owned(), source };
     let (bytes, _) = pem::read(path, role)?;
-    let roots: Vec<X509> =
-        pem::Bundle::read(authorities, Role::ClientAuthorities)?.iter().cloned().collect();
-    let signers = signers(&bytes, roots).map_err(damaged)?;
+    let signers = signers(&bytes, roots(authorities)?).map_err(damaged)?;
     let text = String::from_utf8_lossy(&bytes);
     let mut lists = HashMap::<Vec<u8>, List>::new();
     for (place, block) in (1..).zip(text.split(BEGIN).skip(1)) {
@@ -109,7 +108,21 @@ pub(super) fn read(
     if lists.is_empty() {
         return Err(TlsError::NoList { path: path.to_owned() });
     }
-    Ok(lists)
+    Ok((lists, names(&signers)))
+}
+
+/// The names of the roots in `authorities`, as people read them.
+pub(super) fn names_of_roots(authorities: &Path) -> Result<HashSet<String>, TlsError> {
+    Ok(names(&roots(authorities)?))
+}
+
+fn roots(authorities: &Path) -> Result<Vec<X509>, TlsError> {
+    Ok(pem::Bundle::read(authorities, Role::ClientAuthorities)?.iter().cloned().collect())
+}
+
+fn names(certificates: &[X509]) -> HashSet<String> {
+    let encoded = certificates.iter().filter_map(|one| one.subject_name().to_der().ok());
+    encoded.map(|name| readable(&name)).collect()
 }
 
 /// Those whose lists are believed: the roots, and CAs in the file itself that lead to one.

@@ -85,6 +85,11 @@ impl DenyList {
             || self.serials.get(&holder.issuer_text).is_some_and(|of| of.contains(&holder.serial))
     }
 
+    /// The issuers that lines name.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.serials.keys().map(String::as_str)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.fingerprints.len() + self.serials.values().map(HashSet::len).sum::<usize>()
     }

@@ -44,6 +44,8 @@ pub struct Revocations {
     /// By the encoded name of the CA.
     lists: HashMap<Vec<u8>, List>,
     denied: DenyList,
+    /// Issuers in the deny list that are no CA which is known here.
+    unknown_issuers: Vec<String>,
     requires_fresh_lists: bool,
 }
 
@@ -72,13 +74,17 @@ impl Revocations {
     /// `Read`, `NotAFile`, `TooLarge`, `NulByte`, `Damaged` or `NoCertificate` about any of the
     /// files, `List` or `NoList` about the lists, `DenyList` about ours.
     pub fn load(files: RevocationFiles<'_>) -> Result<Self, TlsError> {
-        Ok(Self {
-            lists: files.lists.map_or(Ok(HashMap::new()), |lists| {
-                crl::read(lists, files.authorities, Moment::now())
-            })?,
-            denied: files.deny_list.map_or_else(|| Ok(DenyList::default()), DenyList::read)?,
-            requires_fresh_lists: files.requires_fresh_lists,
-        })
+        let denied = files.deny_list.map_or_else(|| Ok(DenyList::default()), DenyList::read)?;
+        let (lists, known) = match files.lists {
+            Some(lists) => crl::read(lists, files.authorities, Moment::now())?,
+            None if denied.issuers().next().is_none() => Default::default(),
+            None => (HashMap::new(), crl::names_of_roots(files.authorities)?),
+        };
+        let unknown = denied.issuers().filter(|issuer| !known.contains(*issuer));
+        let mut unknown_issuers: Vec<String> = unknown.map(str::to_owned).collect();
+        unknown_issuers.sort();
+        let requires_fresh_lists = files.requires_fresh_lists;
+        Ok(Self { lists, denied, unknown_issuers, requires_fresh_lists })
     }
 
     /// Whether one of `chain`, a client's certificate and those above it, is revoked.
@@ -115,6 +121,20 @@ impl Revocations {
             .collect();
         warnings.sort();
         warnings
+    }
+
+    /// What else an operator should know: the issuers in our list whose lines match nothing unless
+    /// a CA between a client and its root has the name, a sentence each.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let doubt = |issuer: &String| {
+            format!(
+                "the deny list has an issuer that is neither a root in tls.client_ca nor a CA in \
+                 tls.crl, {issuer:?}: unless a CA below these has exactly that name, its lines \
+                 match nothing"
+            )
+        };
+        self.unknown_issuers.iter().map(doubt).collect()
     }
 
     /// When the first of the CAs' lists is to be replaced; `None` without lists.

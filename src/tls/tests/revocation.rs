@@ -269,6 +269,22 @@ fn our_own_list_denies_by_fingerprint_and_by_number() {
     assert_eq!(check(&place.deny(&of_another).load(false).unwrap(), &place.bad), Ok(()));
 }
 
+/// Such a line was taken without a word, and kept nobody out.
+#[test]
+fn an_issuer_that_is_no_known_authority_is_told() {
+    let place = Place::new();
+    let between = Plan::named("between").authority().issued_by(&place.root);
+    place.deny("serial, 1, CN=test ca\nserial, 2, CN=between\nserial, 3, CN=test ca, O=x\n");
+    let doubts = place.load(false).unwrap().doubts();
+    assert_eq!(doubts.len(), 2, "{doubts:?}");
+    assert!(doubts[0].contains("\"CN=between\"") && doubts[1].contains("\"CN=test ca, O=x\""));
+    // Its certificate stands beside the lists.
+    let list = Wish::of(&place.root, &[]).pem();
+    place.list(&[list, between.certificate.to_pem().unwrap()].concat());
+    assert_eq!(place.load(false).unwrap().doubts(), doubts[1..]);
+    assert!(place.deny("").load(false).unwrap().doubts().is_empty());
+}
+
 #[test]
 fn a_bad_line_of_our_own_list_is_named() {
     let place = Place::new();

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -138,6 +138,149 @@ fn a_reload_takes_revocations_and_limits_of_the_configuration_as_well() {
     server.signal(Signal::HUP);
     server.wait_for_logs("event=reloaded", 2);
     produce().refused(1, &["deny list"]);
+}
+
+/// The file of a server that looks each second whether a file was replaced; `tls` are the keys of
+/// its transport.
+fn watching(site: &Site, tls: &str) -> String {
+    site.write(
+        "watching.toml",
+        &format!(
+            "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{tls}\n[acl]\nfile = \"acl.csv\"\n\
+             [reload]\nwatch_every = \"1s\"\n[metrics]\nlisten = \"off\"\n"
+        ),
+    );
+    site.path("watching.toml")
+}
+
+const TLS: &str = "[tls]\ncert = \"server.pem\"\nkey = \"server-key.pem\"\nclient_ca = \"ca.pem\"\n\
+                   deny_list = \"deny.csv\"";
+
+fn make_pipe(path: &str) {
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+}
+
+/// The files were looked at for the first time after recovery, so that one which was replaced
+/// between its reading and the end of recovery was never noticed.
+#[test]
+fn a_file_that_is_replaced_while_the_server_starts_is_noticed() {
+    let site = Site::new();
+    site.write("deny.csv", "");
+    std::fs::remove_file(site.path("acl.csv")).unwrap();
+    make_pipe(&site.path("acl.csv"));
+    let config = watching(&site, TLS);
+    let server = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| Running::start(varve(["serve", "--config", &config])));
+        // Opens once the server does, which has read all other files then.
+        let mut pipe = std::fs::File::options().write(true).open(site.path("acl.csv")).unwrap();
+        site.write("acl.new", "p, nobody, *, *\n");
+        std::fs::rename(site.path("acl.new"), site.path("acl.csv")).unwrap();
+        pipe.write_all(b"p, root, *, *\n").unwrap();
+        drop(pipe);
+        starting.join().unwrap()
+    });
+    server.wait_for_log("event=reloaded");
+    assert_eq!(run(site.client("nobody", &server.address, &["consume"]), b"").code, 0);
+    assert_eq!(run(site.client("root", &server.address, &["consume"]), b"").code, 1);
+}
+
+/// Such a reload left the server with TLS and took all revocations away.
+#[test]
+fn a_reload_onto_another_transport_is_refused_and_revocations_stay() {
+    let site = Site::new();
+    let inspect = varve(["certs", "inspect", "--json", &site.path("root.pem")]);
+    let told: serde_json::Value = serde_json::from_slice(&run(inspect, b"").done()).unwrap();
+    let digest = told["certificates"][0]["sha256"].as_str().unwrap().to_owned();
+    site.write("deny.csv", &format!("fingerprint, {digest}\n"));
+    let server = Running::start(varve(["serve", "--config", &watching(&site, TLS)]));
+    let denied = || {
+        let flags = ["produce", "--retry-for", "0"];
+        run(site.client("root", &server.address, &flags), b"1\n").refused(1, &["deny list"]);
+    };
+    denied();
+    watching(&site, "[insecure]\nplaintext = true");
+    server.signal(Signal::HUP);
+    server.wait_for_log("event=reload_refused");
+    let why = "the server runs with TLS, and the configuration is in plaintext";
+    assert!(server.log().contains(why), "{}", server.log());
+    denied();
+}
+
+/// Opening such a file waits for somebody who writes into it, on the thread that takes signals.
+#[test]
+fn a_pipe_in_place_of_a_file_holds_up_no_reload() {
+    let site = Site::new();
+    site.write("deny.csv", "");
+    let config = watching(&site, TLS);
+    let server = Running::start(varve(["serve", "--config", &config]));
+    for (n, name) in ["acl.csv", "watching.toml"].into_iter().enumerate() {
+        let kept = site.path("kept");
+        std::fs::rename(site.path(name), &kept).unwrap();
+        make_pipe(&site.path(name));
+        server.signal(Signal::HUP);
+        server.wait_for_logs("it is not a regular file", n + 1);
+        std::fs::rename(&kept, site.path(name)).unwrap();
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0.code, 0);
+}
+
+/// Nothing took the signals while logs were recovered.
+#[test]
+fn a_stop_while_logs_are_recovered_ends_the_server_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let site = Site::new();
+        let server = site.serve();
+        run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+        drop(server);
+        // Without the one recovery asks the other, and waits for somebody who writes into it.
+        std::fs::remove_file(site.path("data/logs/default/meta")).unwrap();
+        let store = site.path("data/logs/default/00000000000000000000.store");
+        std::fs::remove_file(&store).unwrap();
+        make_pipe(&store);
+        let server = Running::spawn(site.server_flags(&["serve"]));
+        let began = Instant::now();
+        while !takes_signals(server.pid()) {
+            assert!(began.elapsed() < PATIENCE, "it never took signals");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server.signal(signal);
+        let (outcome, took) = server.wait();
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        assert!(took < STOP_MAX, "{took:?}");
+        for part in ["event=stopping", "the next start does it again", "event=stopped"] {
+            assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+        }
+    }
+}
+
+/// Whether the process has a handler of its own for SIGTERM, SIGINT and SIGHUP.
+fn takes_signals(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    [Signal::TERM, Signal::INT, Signal::HUP]
+        .into_iter()
+        .all(|signal| caught & (1 << (signal.as_raw() - 1)) != 0)
+}
+
+/// Such lines were taken without a word, and kept nobody out.
+#[test]
+fn an_issuer_in_the_deny_list_that_nobody_knows_is_warned_of() {
+    let site = Site::new();
+    let config = watching(&site, TLS);
+    let warned = |line: &str| {
+        site.write("deny.csv", line);
+        let outcome = run(varve(["config", "check", "--config", &config]), b"");
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        outcome.stderr.contains("the deny list has an issuer")
+    };
+    assert!(!warned("serial, 1, CN=Test CA\n"));
+    assert!(warned("serial, 1, CN = Test CA\n"));
+    let outcome = run(varve(["doctor", "--quick", "--config", &config]), b"");
+    let told = String::from_utf8(outcome.stdout).unwrap();
+    assert!(told.contains("the deny list has an issuer"), "{told}");
 }
 
 #[test]
