@@ -79,8 +79,9 @@ class Event:
         return [_bytes(text) for text, _ in _STRING.findall(self.arguments)]
 
     def sent(self):
-        """The bytes that the call handed to the kernel."""
-        if self.result is None or self.result <= 0:
+        """The bytes that the call handed to the kernel; all of them if the process ended before it
+        returned, as they may have left by then."""
+        if self.result is not None and self.result <= 0:
             return b""
         if self.call == "sendmsg":
             parts = _IOV.findall(self.arguments)
@@ -88,6 +89,8 @@ class Event:
         else:
             parts = _STRING.findall(self.arguments)[:1]
             data = _bytes(parts[0][0]) if parts else b""
+        if self.result is None:
+            return data
         if len(data) < self.result:
             raise ValueError(f"strace cut {self.call} short: {len(data)} of {self.result} bytes")
         return data[:self.result]
@@ -163,9 +166,11 @@ def unhex(text):
 
 
 class Http2:
-    """Puts the gRPC messages of one direction of a connection together."""
+    """Puts the gRPC messages of one direction of a connection together. `headers` gets the blocks
+    of headers and trailers, as they are, each with the mark at which it was sent."""
 
     def __init__(self):
+        self.headers = []
         self.buffer = bytearray()
         self.marks = []
         self.streams = {}
@@ -187,6 +192,8 @@ class Http2:
                 if flags & 8:
                     body, marks = body[1:len(body) - body[0]], marks[1:len(marks) - body[0]]
                 yield from self._messages(stream, body, marks)
+            elif kind == 1:
+                self.headers.append((body, marks[0] if marks else mark))
 
     def _messages(self, stream, body, marks):
         held, held_marks = self.streams.setdefault(stream, (bytearray(), []))
