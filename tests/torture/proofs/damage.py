@@ -4,10 +4,10 @@ nothing else."""
 
 import os
 import shutil
-import struct
 from dataclasses import dataclass
 
 import load
+import stores
 from proofs import History, Violation, check, check_history, progress
 from server import Site, StartFailed
 from varve.v1 import log_service_pb2, log_service_pb2_grpc
@@ -17,9 +17,6 @@ AT_ONCE = 25
 # A start that cannot go on ends with this, and names the file.
 EXIT_DAMAGED = 65
 RECORDS = 4000
-# Of a store, as docs/FORMAT.md has it: a header in two copies, then frames.
-HEADER_COPY_BYTES = 64
-FRAME = struct.Struct("<4s4xIIQ26xH36x")
 
 
 def run(ground):
@@ -90,36 +87,24 @@ def harm(rng, site, count):
 def touched(sound, harmed, end):
     """The offsets whose frames are not as they were: what the reads have to tell, and no more."""
     directory = "logs/default"
-    stores = sorted((sound / directory).glob("*.store"))
-    stores = [path for path in stores if path.stem.isdecimal()]
-    ends = [int(path.stem) for path in stores[1:]] + [end]
+    paths = stores.paths(sound / directory)
+    ends = [int(path.stem) for path in paths[1:]] + [end]
     offsets = set()
-    for path, store_end in zip(stores, ends):
+    for path, store_end in zip(paths, ends):
         was = path.read_bytes()
         now = (harmed / directory / path.name).read_bytes()
         if now == was:
             continue
-        copies = [slice(at, at + HEADER_COPY_BYTES) for at in (0, HEADER_COPY_BYTES)]
+        copy_bytes = stores.HEADER_COPY_BYTES
+        copies = [slice(at, at + copy_bytes) for at in (0, copy_bytes)]
         if all(was[copy] != now[copy] for copy in copies):
             # Without one of them no frame can be checked.
             offsets.update(range(int(path.stem), store_end))
             continue
-        for frame, base, records in frames(was):
-            if was[frame] != now[frame]:
-                offsets.update(range(base, base + records))
+        for frame in stores.frames(was):
+            if was[frame.place()] != now[frame.place()]:
+                offsets.update(range(frame.base, frame.base + frame.records))
     return offsets
-
-
-def frames(store):
-    """Of each frame where it is, without the padding, its base offset and its records."""
-    at = 2 * HEADER_COPY_BYTES
-    while at + FRAME.size <= len(store):
-        magic, payload_bytes, records, base, extension_bytes = FRAME.unpack_from(store, at)
-        if magic != b"VFRM":
-            return
-        length = FRAME.size + extension_bytes + payload_bytes
-        yield slice(at, at + length), base, records
-        at += -(-length // 8) * 8
 
 
 def look(site, held, tally, due):
