@@ -23,10 +23,10 @@ _IOV = re.compile(r'iov_base="((?:\\x[0-9a-f]{2})*)"(\.\.\.)?, iov_len=(\d+)')
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 
 
-def strace(output, *injections):
-    """The command line that traces what follows it."""
+def strace(output, *injections, calls=CALLS):
+    """The command line that traces these calls of what follows it."""
     words = ["strace", "-f", "-ttt", "-y", "-xx", "-s", str(_STRING_BYTES_MAX), "-o", str(output),
-             "--signal=none", "-e", f"trace={CALLS}"]
+             "--signal=none", "-e", f"trace={calls}"]
     for injection in injections:
         words += ["-e", f"inject={injection}"]
     return words
