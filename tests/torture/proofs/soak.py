@@ -16,6 +16,7 @@ import batches
 import loopfs
 from proofs import Skipped, World, check, check_load, check_world
 from proofs.index import harm, indexes
+from proofs.power import EXIT_IO
 from server import Site
 
 FAULT_EVERY_S = 10.0
@@ -109,8 +110,9 @@ class Soak:
 
     def cut_power(self):
         self.crowd.mark()
+        self.server.check_alive()
         self.disk.cut_power()
-        self.server.kill()
+        self.server.kill(or_ended=(EXIT_IO,))
         self.crowd.join()
         self.crowd.forget_since_mark()
         self.disk.unmount()
