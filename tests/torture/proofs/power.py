@@ -11,8 +11,8 @@ import batches
 import load
 import loopfs
 import trace
-from proofs import (History, Skipped, Violation, World, check, check_history, check_load,
-                    check_world)
+from proofs import (History, Skipped, Violation, World, account, check, check_busy, check_history,
+                    check_load, check_world)
 from server import Site, StartFailed
 
 # A server whose disk is gone may be faster than the kill.
@@ -45,22 +45,21 @@ def cut_again_and_again(ground, disk, kind):
         check_world(server, world)
     server.kill()
     caught = lie(ground, disk)
-    held, dropped = world.held()
-    return (f"cases: {ground.cycles} power cuts under load on {kind}, {world.acknowledged()}"
-            f" appends acknowledged to 3 logs, {held} records held and {dropped} dropped by"
-            f" retention; a disk that lies was caught by {caught} (R1 R2 R3 R4 R5 R6 R7 R8)")
+    return (f"cases: {ground.cycles} power cuts under load on {kind},"
+            f" {account(world, ground.cycles)}; a disk that lies was caught by {caught}"
+            " (R1 R2 R3 R4 R5 R6 R7 R8)")
 
 
 def cut(rng, site, server, world, disk):
     crowd = batches.Crowd(server, world, rng)
-    crowd.wait_for_acks(1)
+    check_busy(crowd)
     time.sleep(rng.uniform(0.005, 0.4))
     check_load(crowd)
     crowd.mark()
     lose_power(rng, server, disk)
     crowd.join()
     crowd.forget_since_mark()
-    check_load(crowd, disk_gone=True)
+    check_load(crowd, allowed=load.DISK_GONE)
     if rng.random() < 0.3:
         # And again while it starts.
         server = site.launch()
