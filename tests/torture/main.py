@@ -117,6 +117,8 @@ def parse():
     arguments.only = arguments.only.split(",")
     if unknown := set(arguments.only) - set(PROOFS):
         parser.error(f"no proof is called {', '.join(sorted(unknown))}")
+    if not any(cycles_of(name, arguments.size) for name in arguments.only):
+        parser.error(f"none of {', '.join(arguments.only)} runs at the size {arguments.size}")
     small = [name for name in arguments.only
              if cycles_of(name, arguments.size) < cycles_of(name, "release")]
     if arguments.write and small:
