@@ -23,9 +23,9 @@ RETENTION = "1MiB"
 # for frames of less than half of that.
 KEPT_BYTES_MIN = 640 << 10
 # The log that drops nothing. All of it is read at each look, so no crowd appends more than this.
-KEPT = "kept"
-KEPT_APPENDS_MAX = 16
-KEPT_PAUSE_S = 0.02
+WHOLE = "whole"
+WHOLE_APPENDS_MAX = 16
+WHOLE_PAUSE_S = 0.02
 
 
 class Batches:
@@ -127,7 +127,7 @@ class BatchProducer(Producer):
         return f"a producer of {self.log}"
 
 
-class KeptProducer(Producer):
+class WholeProducer(Producer):
     """A few appends to the log that drops nothing, one after the other."""
 
     def __init__(self, server, history):
@@ -135,19 +135,19 @@ class KeptProducer(Producer):
         self.stub = log_service_pb2_grpc.LogStub(self.channel)
 
     def work(self):
-        for sequence in range(KEPT_APPENDS_MAX):
-            if self.stopping.wait(KEPT_PAUSE_S):
+        for sequence in range(WHOLE_APPENDS_MAX):
+            if self.stopping.wait(WHOLE_PAUSE_S):
                 break
             self.stream.sent += 1
             record = record_pb2.Record(value=value_of(self.stream.number, sequence))
             sent_ns = time.monotonic_ns()
             reply = self.stub.Produce(
-                log_service_pb2.ProduceRequest(log=KEPT, records=[record]), timeout=30)
+                log_service_pb2.ProduceRequest(log=WHOLE, records=[record]), timeout=30)
             self.stream.acks.append(
                 Ack(sequence, reply.base_offset, sent_ns, time.monotonic_ns()))
 
     def what(self):
-        return f"a producer of {KEPT}"
+        return f"a producer of {WHOLE}"
 
 
 class Follower(Reader):
@@ -183,7 +183,7 @@ class World:
 
     def __init__(self):
         self.histories = {name: History(KEPT_BYTES_MIN) for name in (SINGLE, *NAMES)}
-        self.histories[KEPT] = History()
+        self.histories[WHOLE] = History()
         # They number their batches and live on when the server does not.
         self.numbered = [Batches(self.histories["numbered"], numbered=True) for _ in range(2)]
         self.is_begun = False
@@ -193,8 +193,8 @@ class World:
         if not self.is_begun:
             with channel_to(server) as channel:
                 # Field 1 is the log's name, field 2 its own settings, their field 3 the retention.
-                channel.unary_unary("/varve.v1.Admin/CreateLog")(
-                    b"\x0a" + bytes([len(KEPT)]) + KEPT.encode() + b"\x12\x02\x18\x00", timeout=30)
+                request = b"\x0a" + bytes([len(WHOLE)]) + WHOLE.encode() + b"\x12\x02\x18\x00"
+                channel.unary_unary("/varve.v1.Admin/CreateLog")(request, timeout=30)
             self.is_begun = True
 
     def acknowledged(self):
@@ -216,13 +216,13 @@ class Crowd:
     """Nine producers and four consumers on the logs of a world."""
 
     def __init__(self, server, world, rng):
-        histories = world.histories
+        self.server, histories = server, world.histories
         self.single = Load(server, histories[SINGLE], rng, streams=2, callers=2, consumers=0)
         fresh = [Batches(histories["batches"], numbered=False) for _ in range(2)]
         self.batchers = [BatchProducer(server, log, batches, rng.choice([1, 4, 32]))
                          for log, many in (("batches", fresh), ("numbered", world.numbered))
                          for batches in many]
-        self.producers = [*self.batchers, KeptProducer(server, histories[KEPT])]
+        self.producers = [*self.batchers, WholeProducer(server, histories[WHOLE])]
         ends = {log: histories[log].settled.end() for log in histories}
         self.consumers = [Follower(server, log, histories[log], rng.choice([0, end, end]))
                           for log, end in ends.items()]

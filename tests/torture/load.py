@@ -254,6 +254,7 @@ class Load:
     """Some producers and consumers on one server."""
 
     def __init__(self, server, history, rng, streams=3, callers=2, consumers=2, pause_s=0.0):
+        self.server = server
         windows = [rng.choice([1, 8, 64, 256]) for _ in range(streams)]
         self.producers = [StreamProducer(server, history, window, pause_s) for window in windows]
         self.producers += [UnaryProducer(server, history) for _ in range(callers)]

@@ -88,7 +88,9 @@ def compare(history, held, where=""):
 
 def check_busy(crowd):
     """Waits until each producer and each consumer of a crowd has had something."""
-    check(crowd.wait_until_busy(), f"nothing comes to {', '.join(crowd.idle())}")
+    busy = crowd.wait_until_busy()
+    crowd.server.check_alive()
+    check(busy, f"nothing comes to {', '.join(crowd.idle())}")
 
 
 def check_load(burden, disk_gone=False, allowed=()):

@@ -20,6 +20,7 @@ def run(ground):
         crowd = batches.Crowd(server, world, rng)
         check_busy(crowd)
         time.sleep(rng.uniform(0.005, 0.5))
+        check_load(crowd)
         server.kill()
         crowd.join()
         check_load(crowd)

@@ -201,7 +201,7 @@ class Sample:
         process = Path(f"/proc/{server.pid()}")
         lines = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         # The log that drops nothing has ever more files.
-        files = [path for path in open_files(process) if f"/logs/{batches.KEPT}/" not in path]
+        files = [path for path in open_files(process) if f"/logs/{batches.WHOLE}/" not in path]
         return cls(at_s, int(lines["RssAnon"].split()[0]), len(files), int(lines["Threads"]))
 
 
