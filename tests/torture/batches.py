@@ -56,20 +56,26 @@ class Batches:
             request.producer.sequence = number
         return request
 
-    def answer(self, number, reply):
-        """Takes the answer to the batch of this number; whether it can be right."""
+    def answer(self, reply):
+        """Takes the answer to the first batch that has none; whether it can be right."""
+        number = self.answered
         first, end = self.bounds(number)
         self.recognised += reply.deduplicated
-        if reply.next_offset - reply.base_offset != end - first:
-            return False
-        if number < self.answered():
-            # It is known to be there.
-            return reply.deduplicated and reply.base_offset == self.offsets[number]
         self.stream.acks.append(Ack(first, reply.base_offset, self.sent_ns[number],
                                     time.monotonic_ns(), end - first, reply.deduplicated))
         self.offsets.append(reply.base_offset)
-        return self.numbered or not reply.deduplicated
+        return (reply.next_offset - reply.base_offset == end - first
+                and (self.numbered or not reply.deduplicated))
 
+    def answer_again(self, number, reply):
+        """The same for a batch that was answered before, and so has to be recognised."""
+        first, end = self.bounds(number)
+        self.recognised += reply.deduplicated
+        return reply.deduplicated and (
+            (reply.base_offset, reply.next_offset - reply.base_offset)
+            == (self.offsets[number], end - first))
+
+    @property
     def answered(self):
         return len(self.offsets)
 
@@ -85,7 +91,7 @@ class BatchProducer(Producer):
         super().__init__(server, batches.stream)
         self.stub = log_service_pb2_grpc.LogStub(self.channel)
         self.log, self.batches, self.window = log, batches, window
-        self.first = max(0, batches.answered() - batches.numbered)
+        self.first = max(0, batches.answered - batches.numbered)
         self.next = self.first
         self.room = threading.Condition()
         self.over = False
@@ -95,7 +101,7 @@ class BatchProducer(Producer):
             number = self.first
             for reply in self.stub.ProduceStream(self.requests()):
                 with self.room:
-                    if not self.batches.answer(number, reply):
+                    if not self.take(number, reply):
                         self.wrong.append(f"{self.what()}: {reply} for batch {number}")
                     number += 1
                     self.room.notify()
@@ -104,6 +110,11 @@ class BatchProducer(Producer):
             with self.room:
                 self.over = True
                 self.room.notify()
+
+    def take(self, number, reply):
+        if number < self.batches.answered:
+            return self.batches.answer_again(number, reply)
+        return self.batches.answer(reply)
 
     def requests(self):
         while True:
@@ -116,7 +127,7 @@ class BatchProducer(Producer):
             yield request
 
     def has_room(self):
-        return self.next - self.batches.answered() < self.window
+        return self.next - self.batches.answered < self.window
 
     def stop(self):
         with self.room:
@@ -333,7 +344,7 @@ def append_one(stub, name, history, patience_s):
             batch.stream.refused += range(batch.stream.sent)
             time.sleep(0.05)
             continue
-        if not batch.answer(0, reply):
+        if not batch.answer(reply):
             raise AssertionError(f"a batch was answered with {reply}")
         return reply.next_offset
 
