@@ -45,7 +45,7 @@ def run(ground):
             harmed.kind += " under load"
             died += has_ended(server, burden, history, rng, harmed)
             sure = sure_end(history, burden)
-            server.kill()
+            server.kill(may_end_with(harmed.kind))
             burden.join()
             check_load(burden)
         else:
@@ -134,6 +134,11 @@ def changed(rng, content, used, kind, files):
     return rng.choice(files).read_bytes()[:len(content)].ljust(len(content), b"\0")
 
 
+def may_end_with(kind):
+    """The exit codes of a server under which this was done."""
+    return (-signal.SIGBUS,) if kind.startswith(("cut", "empty")) else ()
+
+
 def has_ended(server, burden, history, rng, harmed):
     """Whether the harm has ended the server, as only a mapped file that somebody else cuts short
     may; if not, everything goes on, and no client heard anything else than what is right."""
@@ -147,7 +152,7 @@ def has_ended(server, burden, history, rng, harmed):
     code = server.wait(GONE_SECONDS_MAX)
     check(code is not None, "the server lives, and these are over: "
                             + ", ".join(f"{type(one).__name__}, {one.status}" for one in over))
-    check(code == -signal.SIGBUS and harmed.kind.startswith(("cut", "empty")),
+    check(code in may_end_with(harmed.kind),
           f"after {harmed.kind} the server ended with {code}: {server.log()[-300:]}")
     return True
 
