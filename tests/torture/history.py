@@ -107,8 +107,12 @@ class History:
     kept_bytes_min: int = None
     streams: dict = field(default_factory=dict)
     sights: list = field(default_factory=list)
+    # The offsets below which consumers were told that all was dropped.
+    gaps: list = field(default_factory=list)
     # What an earlier look found: none of it may change.
     settled: Held = field(default_factory=lambda: Held(0, []))
+    # How many records consumers were sent, as far as they were compared.
+    consumed: int = 0
 
     def new_stream(self, ordered):
         stream = Stream(len(self.streams), ordered)
@@ -122,6 +126,12 @@ class History:
 
     def acknowledged(self):
         return sum(stream.acknowledged() for stream in self.streams.values())
+
+    def acknowledged_end(self):
+        """Behind the last record that was acknowledged since the last look."""
+        ends = [ack.offset + ack.records for stream in list(self.streams.values())
+                for ack in stream.acks[-1:]]
+        return max(ends, default=0)
 
     def refused(self):
         return sum(len(stream.refused) for stream in self.streams.values())
@@ -144,7 +154,9 @@ class History:
     def settle(self, held):
         """Takes `held`, in which nothing was found wrong, as what every later look must find."""
         self.settled = held
+        self.consumed += sum(len(sight.values) for sight in self.sights)
         self.sights = []
+        self.gaps.clear()
         for stream in self.streams.values():
             stream.checked += len(stream.acks)
             stream.acks.clear()
@@ -157,6 +169,10 @@ class History:
             found.append(f"more was dropped before {held.start} than the retention asks for")
         if held.start < self.settled.start:
             found.append(f"the log began at {self.settled.start} and begins at {held.start} now")
+        for end in list(self.gaps):
+            if end > held.start:
+                found.append(f"all before {end} was said to be dropped, and the log begins at"
+                             f" {held.start}")
         for what, seen in [("there at an earlier look", self.settled), *(
                 ("consumed", Held(sight.start, sight.values)) for sight in list(self.sights))]:
             if seen.values and seen.end() > held.end():

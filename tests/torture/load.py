@@ -16,10 +16,12 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", 16 << 20)]
 
 
-# What no client may hear here, whatever ends its server.
-NEVER = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION,
-         grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.INTERNAL,
-         grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED)
+# What a call may end with if its server is gone, and what else if only its disk is, or is full.
+GONE = (grpc.StatusCode.UNAVAILABLE,)
+DISK_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS)
+DISK_FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED,)
+# So long a consumer may take for what is acknowledged.
+CATCH_UP_SECONDS_MAX = 30
 
 
 def channel_to(server):
@@ -60,10 +62,26 @@ class Worker(threading.Thread):
     def stop(self):
         self.stopping.set()
 
+    def misheard(self, allowed=()):
+        """How its call ended, if none may end so: with another code than the `allowed` ones, unless
+        the server is gone."""
+        expected = (None, *allowed) if self.server.is_alive() else (None, *GONE, *allowed)
+        if self.vanished or self.status in expected:
+            return []
+        return [f"{self.what()} ended with {self.status}"]
+
+    def what(self):
+        return type(self).__name__
+
     def vanish(self):
         """Goes away in the middle of whatever it does."""
         self.vanished = True
         self.channel.close()
+
+    def check_whole(self, due, answered):
+        """A stream that ended well has to have answered all that was sent."""
+        if answered != due and not self.vanished:
+            self.wrong.append(f"{self.what()}: the stream ended after {answered} of {due} answers")
 
     def end(self):
         """Waits until it ends, as it does once it is told to stop or the server is gone. If that
@@ -78,12 +96,24 @@ class Worker(threading.Thread):
             raise TimeoutError(f"{type(self).__name__} does not end: {stack[-3:]}")
 
 
-class StreamProducer(Worker):
+class Producer(Worker):
+    """Who appends the records of a stream, which may have begun before."""
+
+    def __init__(self, server, stream):
+        super().__init__(server)
+        self.stream = stream
+        self._before = stream.acknowledged()
+
+    def acknowledged(self):
+        """How many of its appends were acknowledged."""
+        return self.stream.acknowledged() - self._before
+
+
+class StreamProducer(Producer):
     """A ProduceStream with up to `window` records in flight."""
 
     def __init__(self, server, history, window, pause_s=0.0):
-        super().__init__(server)
-        self.stream = history.new_stream(ordered=True)
+        super().__init__(server, history.new_stream(ordered=True))
         self.window, self.pause_s = window, pause_s
         self.sent_ns = []
         self.answered = 0
@@ -98,6 +128,7 @@ class StreamProducer(Worker):
                     self.stream.acks.append(ack_of(sequence, reply, self.sent_ns[sequence]))
                     self.answered += 1
                     self.room.notify()
+            self.check_whole(self.stream.sent, self.answered)
         finally:
             with self.room:
                 self.over = True
@@ -126,13 +157,12 @@ class StreamProducer(Worker):
             self.room.notify()
 
 
-class UnaryProducer(Worker):
+class UnaryProducer(Producer):
     """One Produce after the other. Where `retries`, a refusal for want of space is no end: the
     next record is tried."""
 
     def __init__(self, server, history, retries=False):
-        super().__init__(server)
-        self.stream = history.new_stream(ordered=not retries)
+        super().__init__(server, history.new_stream(ordered=not retries))
         self.retries = retries
 
     def work(self):
@@ -152,32 +182,79 @@ class UnaryProducer(Worker):
             self.stream.acks.append(ack_of(sequence, reply, sent_ns))
 
 
-class Consumer(Worker):
-    """A ConsumeStream that begins at an offset and waits at the tail."""
+class Reader(Worker):
+    """A stream of records that goes on until it is stopped."""
 
-    def __init__(self, server, history, start=0):
+    def __init__(self, server, history, start):
         super().__init__(server)
+        self.history = history
         self.sight = history.new_sight(start)
         self.call = None
+        self.delivered = 0
+
+    def open(self):
+        """The stream, as a call."""
+        raise NotImplementedError
+
+    def take(self, reply):
+        """Writes down what has come."""
+        raise NotImplementedError
 
     def work(self):
-        self.call = self.stub.ConsumeStream(log_pb2.ConsumeRequest(offset=self.sight.start))
+        self.call = self.open()
+        if self.stopping.is_set():
+            self.call.cancel()
         for reply in self.call:
-            expected = self.sight.start + len(self.sight.values)
-            if reply.record.offset != expected:
-                self.wrong.append(f"a consumer was sent {reply.record.offset} for {expected}")
-            self.sight.values.append(reply.record.value)
+            self.take(reply)
+        if not self.stopping.is_set() and not self.vanished:
+            self.wrong.append(f"{self.what()}: the stream ended, and nobody ended it")
+
+    def see(self, base_offset, values):
+        expected = self.sight.start + len(self.sight.values)
+        if base_offset != expected:
+            self.wrong.append(f"{self.what()} was sent {base_offset} for {expected}")
+        self.sight.values += values
+        self.delivered += len(values)
+
+    def catch_up(self):
+        """Waits until it has all that is acknowledged, unless its stream is over."""
+        due = self.history.acknowledged_end()
+
+        def is_there():
+            return self.sight.start + len(self.sight.values) >= due or not self.is_alive()
+
+        if not wait_until(is_there, CATCH_UP_SECONDS_MAX):
+            at = self.sight.start + len(self.sight.values)
+            self.wrong.append(f"{self.what()} is at {at}, and the log was acknowledged up to {due}")
 
     def stop(self):
         super().stop()
         if self.call is not None:
             self.call.cancel()
 
+    def misheard(self, allowed=()):
+        ended = (grpc.StatusCode.CANCELLED,) if self.stopping.is_set() else ()
+        return super().misheard((*allowed, *ended))
+
+
+class Consumer(Reader):
+    """A ConsumeStream that begins at an offset and waits at the tail."""
+
+    def __init__(self, server, history, start=0):
+        super().__init__(server, history, start)
+
+    def open(self):
+        return self.stub.ConsumeStream(log_pb2.ConsumeRequest(offset=self.sight.start))
+
+    def take(self, reply):
+        self.see(reply.record.offset, [reply.record.value])
+
 
 class Load:
     """Some producers and consumers on one server."""
 
     def __init__(self, server, history, rng, streams=3, callers=2, consumers=2, pause_s=0.0):
+        self.server = server
         windows = [rng.choice([1, 8, 64, 256]) for _ in range(streams)]
         self.producers = [StreamProducer(server, history, window, pause_s) for window in windows]
         self.producers += [UnaryProducer(server, history) for _ in range(callers)]
@@ -192,7 +269,14 @@ class Load:
         return self.producers + self.consumers
 
     def acknowledged(self):
-        return sum(producer.stream.acknowledged() for producer in self.producers)
+        return sum(producer.acknowledged() for producer in self.producers)
+
+    def idle(self):
+        return idle(self.producers, self.consumers)
+
+    def wait_until_busy(self, seconds=30):
+        """Waits until nobody is idle; whether that came to be."""
+        return wait_until(lambda: not self.idle(), seconds)
 
     def wait_for_acks(self, count, seconds=30):
         """Waits until so many appends were acknowledged; whether they were."""
@@ -204,6 +288,7 @@ class Load:
             producer.stop()
         self.join(self.producers)
         for consumer in self.consumers:
+            consumer.catch_up()
             consumer.stop()
         self.join(self.consumers)
 
@@ -227,10 +312,16 @@ class Load:
     def wrong(self):
         return [fault for worker in self.workers() for fault in worker.wrong]
 
-    def misheard(self):
-        """Calls that ended as none may, unless the disk is gone: then a read that fails is told."""
-        return [f"{type(worker).__name__} ended with {worker.status}"
-                for worker in self.workers() if worker.status in NEVER]
+    def misheard(self, allowed=()):
+        """Calls that ended as none may, beside those with one of the codes that are `allowed`."""
+        return [fault for worker in self.workers() for fault in worker.misheard(allowed)]
+
+
+def idle(producers, consumers):
+    """Those for whom nothing was acknowledged, and to whom nothing came."""
+    idlers = [worker for worker in producers if not worker.acknowledged()]
+    idlers += [worker for worker in consumers if not worker.delivered]
+    return [worker.what() for worker in idlers]
 
 
 def ack_of(sequence, reply, sent_ns):

@@ -45,7 +45,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="varve-torture-", dir=arguments.folder))
     print(f"torture: size {arguments.size}, seed {arguments.seed}, in {folder}", flush=True)
     print(selfcheck.run(), flush=True)
-    outcomes = []
+    outcomes, sources = [], table.commit()
     for name in arguments.only:
         cycles = cycles_of(name, arguments.size)
         if cycles == 0:
@@ -53,7 +53,7 @@ def main():
         ground = Ground(folder / name, arguments.seed, cycles)
         outcomes.append(prove(name, ground))
     print(table.of(outcomes), flush=True)
-    failed = [outcome.name for outcome in outcomes if outcome.verdict == table.FAILED]
+    failed, skipped = (named(outcomes, verdict) for verdict in (table.FAILED, table.SKIPPED))
     if failed:
         again = f"scripts/torture {arguments.size} --seed {arguments.seed}"
         print(f"torture: FAILED: {', '.join(failed)}; the data is in {folder};"
@@ -61,8 +61,17 @@ def main():
         sys.exit(1)
     shutil.rmtree(folder)
     if arguments.write:
-        table.write(arguments.write, outcomes)
-    print("torture: no promise was broken")
+        table.write(arguments.write, outcomes, arguments.size, sources)
+    if not skipped:
+        print("torture: no promise was broken")
+        return
+    print(f"torture: no promise was broken by what ran; SKIPPED: {', '.join(skipped)}")
+    if not arguments.allow_skips:
+        sys.exit(1)
+
+
+def named(outcomes, verdict):
+    return [outcome.name for outcome in outcomes if outcome.verdict == verdict]
 
 
 def prove(name, ground):
@@ -99,13 +108,23 @@ def parse():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", default=",".join(PROOFS), help=f"of {', '.join(PROOFS)}")
     parser.add_argument("--folder", help="where the data goes; the system's temporary folder")
-    parser.add_argument("--write", help="the page whose table takes the outcomes")
+    parser.add_argument("--write", help="the page whose table takes the outcomes of a release")
+    parser.add_argument("--allow-skips", action="store_true",
+                        help="what cannot run here is no failure; at the size quick it never is")
     arguments = parser.parse_args()
     if arguments.size not in SIZES and not arguments.size.isdecimal():
         parser.error(f"the size is quick, ci, release or a number, not {arguments.size}")
     arguments.only = arguments.only.split(",")
     if unknown := set(arguments.only) - set(PROOFS):
         parser.error(f"no proof is called {', '.join(sorted(unknown))}")
+    if not any(cycles_of(name, arguments.size) for name in arguments.only):
+        parser.error(f"none of {', '.join(arguments.only)} runs at the size {arguments.size}")
+    small = [name for name in arguments.only
+             if cycles_of(name, arguments.size) < cycles_of(name, "release")]
+    if arguments.write and small:
+        parser.error("--write needs the size release or as many cycles, which are more for"
+                     f" {', '.join(small)}")
+    arguments.allow_skips |= arguments.size == "quick"
     return arguments
 
 

@@ -1,7 +1,8 @@
 """Checks in a trace that nothing left the server before it was on the disk.
 
-For every record that was acknowledged or sent to a consumer: after the write of its frame returned,
-a sync of that file began and returned without an error, before the reply was handed to the kernel.
+For every record that was acknowledged, sent to a consumer, or told to be below the end: after the
+write of its frame returned, a sync of that file began and returned without an error, before the
+reply was handed to the kernel; of what was acknowledged as written alone, the write returned.
 Before anything from a new segment leaves, its header is synced before the file gets its name, the
 directory is synced after that, and the segment before it is sealed and synced.
 """
@@ -11,6 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+import replies
 import trace
 
 _FRAME_HEAD = struct.Struct("<4sIIIQ")
@@ -31,21 +33,13 @@ class Segment:
     syncs: list = field(default_factory=list)
 
 
-@dataclass
-class Reply:
-    """A message that left the server: for which offset, and where in the order."""
-
-    offset: int
-    is_ack: bool
-    at: int
-
-
 class Order:
     """The facts of a trace that the check needs. Only what happened to log `default` counts. The
-    first `held` records were there before the trace began."""
+    first `held` records were there before the trace began. What messages vouch for `parse` tells:
+    all are of one service."""
 
-    def __init__(self, events, held=0):
-        self.held = held
+    def __init__(self, events, held=0, parse=replies.of_log_v1):
+        self.held, self.parse = held, parse
         self.segments = {}
         self.frames = {}
         self.directory_syncs = []
@@ -58,10 +52,19 @@ class Order:
         self.replies.sort(key=lambda reply: reply.at)
 
     def acks(self):
-        return [reply for reply in self.replies if reply.is_ack]
+        return [reply for reply in self.replies if reply.is_ack()]
+
+    def told(self, what):
+        return [reply for reply in self.replies if reply.what == what]
 
     def store_syncs(self):
         return sum(len(segment.syncs) for segment in self.segments.values())
+
+    def frame_of(self, reply):
+        """The segment and the last write of the reply's record before the reply; None if there is
+        none."""
+        writes = self.frames.get(reply.offset, ())
+        return next((frame for frame in reversed(writes) if frame[1].entered < reply.at), None)
 
     def _take(self, event):
         if event.call in ("sendmsg", "sendto"):
@@ -79,9 +82,9 @@ class Order:
             return
         connection = self._connections.setdefault((descriptor, kind), trace.Http2())
         for message, at in connection.feed(event.sent(), event.entered):
-            reply = parse_reply(message, at)
-            if reply is not None:
-                self.replies.append(reply)
+            self.replies += self.parse(message, at)
+        while connection.headers:
+            self.replies += replies.ends_in(*connection.headers.pop())
 
     def _take_rename(self, event):
         paths = [PurePosixPath(path.decode()) for path in event.strings()[-2:]]
@@ -116,8 +119,8 @@ class Order:
             segment.footer = event
         for base, records in frames_of(data):
             for offset in range(base, base + records):
-                # A start writes a tail anew; what counts is the first time.
-                self.frames.setdefault(offset, (segment, event))
+                # Again if a start writes a tail anew, or if what was refused was taken back.
+                self.frames.setdefault(offset, []).append((segment, event))
 
     def _take_sync(self, event):
         _, path = event.fd()
@@ -135,14 +138,18 @@ class Order:
     def violations(self):
         found = []
         for reply in self.replies:
-            what = "acknowledged" if reply.is_ack else "sent to a consumer"
-            where = f"offset {reply.offset} was {what} at line {reply.at}"
+            where = f"offset {reply.offset} was {reply.what} at line {reply.at}"
             if reply.offset < self.held:
                 continue
-            if reply.offset not in self.frames:
-                found.append(f"{where} and never written")
+            frame = self.frame_of(reply)
+            if frame is None:
+                found.append(f"{where} and not written before")
                 continue
-            segment, write = self.frames[reply.offset]
+            segment, write = frame
+            if reply.what == replies.WRITTEN:
+                if write.returned >= reply.at:
+                    found.append(f"{where} before the write of its frame returned")
+                continue
             if not self._is_synced(segment.syncs, write, reply.at):
                 found.append(f"{where} before the sync of its frame")
             found += [f"{where} before {fault}" for fault in self._faults(segment, reply.at)]
@@ -183,39 +190,3 @@ def frames_of(data):
             return
         yield base, records
         at += (_FRAME_BYTES + payload_bytes + 7) // 8 * 8
-
-
-def parse_reply(message, at):
-    """A ProduceResponse is empty or begins with field 1, a ConsumeResponse with field 2."""
-    if not message:
-        return Reply(0, True, at)
-    if message[0] == 0x08:
-        return Reply(varint(message, 1)[0], True, at)
-    if message[0] == 0x12:
-        _, start = varint(message, 1)
-        return Reply(offset_of_record(message[start:]), False, at)
-    return None
-
-
-def offset_of_record(record):
-    """Field 2 of a Record, 0 if it is absent."""
-    at, offset = 0, 0
-    while at < len(record):
-        tag, at = varint(record, at)
-        if tag == 0x0A:
-            length, at = varint(record, at)
-            at += length
-        else:
-            value, at = varint(record, at)
-            offset = value if tag == 0x10 else offset
-    return offset
-
-
-def varint(data, at):
-    value, shift = 0, 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -1,6 +1,7 @@
 """The program with its fail points: which there are, and calls that come by them.
 
-Places and methods are found in the sources, so none can be forgotten.
+Places and methods are found in the sources, so none can be forgotten. Which file a failed place was
+at work on is found in a trace: the place comes before the call and has no name for it.
 """
 
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import load
+import trace
 from varve.v1 import log_service_pb2, log_service_pb2_grpc, record_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +22,9 @@ SERVICE = re.compile(r"^service (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 RPC = re.compile(r"^ *rpc (\w+)\((stream )?", re.MULTILINE)
 # The smallest segments: all that happens to segments happens soon.
 SEGMENT = "16KiB"
+# What a trace needs to tell on which file a thread is at work, and when a place failed.
+FILE_CALLS = ("openat,close,pwrite64,fdatasync,fsync,fallocate,ftruncate,rename,renameat,renameat2,"
+              "link,linkat,unlink,unlinkat,mkdir,mkdirat,write")
 
 
 def build():
@@ -90,3 +95,20 @@ def attempt(call, request):
             call(request, timeout=5)
     except grpc.RpcError:
         pass
+
+
+def file_of_failure(output):
+    """The file that the thread was at work on when the first place failed, by its new name if that
+    was given one, and the call that it made last; None if none failed."""
+    last = {}
+    for event in trace.read(output).events:
+        descriptor, path = event.fd()
+        if event.call == "write":
+            # What is written to standard error in pieces begins with this one.
+            if descriptor == 2 and event.strings()[:1] == [b"failpoint "]:
+                return last.get(event.thread)
+        elif path is None:
+            last[event.thread] = event.strings()[-1].decode(), event.call
+        else:
+            last[event.thread] = path, event.call
+    return None

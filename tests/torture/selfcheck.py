@@ -98,10 +98,14 @@ def keep_what_was_refused(history, _):
     history.streams[1].refused = [5]
 
 
+def tell_of_a_gap_that_is_none(history, _):
+    history.gaps = [4]
+
+
 PLANTED = [lose_the_end, lose_one, flip_a_bit, alter_a_byte, swap, double, exchange, make_one_up,
            leave_one_out, keep_half_a_batch, break_a_batch_apart, keep_what_was_refused,
            forget_what_was_consumed, forget_what_was_settled, forget_an_answer_to_a_batch,
-           answer_out_of_order, answer_below_what_was_settled]
+           answer_out_of_order, answer_below_what_was_settled, tell_of_a_gap_that_is_none]
 
 
 def expect_nothing(what, history, held):
@@ -119,6 +123,12 @@ def run():
         raise AssertionError("a log without retention may begin at 4")
     history.kept_bytes_min = sum(len(value) for value in dropped.values)
     expect_nothing("that retention drops the oldest records", history, dropped)
+    history.gaps = [2, 4]
+    expect_nothing("that consumers are told what was dropped", history, dropped)
+    history.gaps = [5]
+    if not history.violations(dropped):
+        raise AssertionError("more was said to be dropped than was")
+    history.gaps = []
     history.kept_bytes_min += 1
     if not history.violations(dropped):
         raise AssertionError("more was dropped than the retention asks for")

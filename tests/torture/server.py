@@ -20,11 +20,15 @@ _running = set()
 def kill_all():
     """Ends the servers that a proof left behind."""
     for server in list(_running):
-        server.kill()
+        server.end()
 
 
 class StartFailed(Exception):
     """The server ended before it took calls."""
+
+
+class Died(Exception):
+    """The server ended by itself, before or instead of the end that was meant for it."""
 
 
 class Site:
@@ -89,6 +93,8 @@ class Server:
                 stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.ended_s = None
         self._ended = threading.Event()
+        # Whether somebody was told of its end and its code.
+        self._is_known_ended = False
         threading.Thread(target=self._watch, daemon=True).start()
         _running.add(self)
 
@@ -123,12 +129,32 @@ class Server:
     def is_alive(self):
         return not self._ended.is_set()
 
+    def check_alive(self):
+        """Has it that the server did not end by itself."""
+        if not self.is_alive():
+            raise Died(f"{self.log_path}: exit {self.process.returncode}: {self.log()[-600:]}")
+
     def wait(self, seconds):
         """The exit code, negative for a signal; None if it did not end in time."""
-        return self.process.returncode if self._ended.wait(seconds) else None
+        if not self._ended.wait(seconds):
+            return None
+        self._is_known_ended = True
+        return self.process.returncode
 
-    def kill(self):
-        """As `kill -9` does, and waits for the end."""
+    def kill(self, or_ended=()):
+        """As `kill -9` does, and waits for the end. Unless `wait` has told of its end before, the
+        server has to live until then, or to have ended with one of the codes in `or_ended`."""
+        if self._is_known_ended:
+            self.end()
+            return
+        if not or_ended:
+            self.check_alive()
+        self.end()
+        if self.process.returncode not in (-signal.SIGKILL, *or_ended):
+            self.check_alive()
+
+    def end(self):
+        """Ends it, however it is."""
         self.signal(signal.SIGKILL)
         if self.wait(10) is None:
             self.process.kill()
@@ -142,7 +168,7 @@ class Server:
         self.signal(signal.SIGTERM)
         code = self.wait(seconds)
         took = time.monotonic() - began
-        self.kill()
+        self.end()
         return code, took
 
     def log(self):

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,9 @@ def of(outcomes):
         f"  {outcome.what()[0]}" for outcome in outcomes])
 
 
-def write(page, outcomes):
-    """Puts the proofs that held into the page's table; rows of others stay as they are."""
+def write(page, outcomes, size, sources):
+    """Puts the proofs that held into the page's table; rows of others stay as they are, of which
+    old ones lack the last columns."""
     path = Path(page)
     text = path.read_text()
     before, rest = text.split(_BEGIN)
@@ -46,7 +48,15 @@ def write(page, outcomes):
         if outcome.verdict == HELD:
             what, promises = outcome.what()
             rows[outcome.name] = (f"| `{outcome.name}` | {what} | {promises} |"
-                                  f" {outcome.seconds / 60:.0f} | {today} |")
-    lines = ["| proof | what was tried and held | promises | minutes | on |",
-             "|---|---|---|---|---|", *rows.values()]
+                                  f" {outcome.seconds / 60:.0f} | {today} | {size} |"
+                                    f" {sources} |")
+    lines = ["| proof | what was tried and held | promises | minutes | on | size | sources |",
+             "|---|---|---|---|---|---|---|", *rows.values()]
     path.write_text(before + _BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + _END + after)
+
+
+def commit():
+    """Which sources these are, and whether they were changed since."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], check=False, text=True,
+                          cwd=Path(__file__).parent, capture_output=True)
+    return done.stdout.strip() or "unknown"

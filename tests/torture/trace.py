@@ -23,10 +23,10 @@ _IOV = re.compile(r'iov_base="((?:\\x[0-9a-f]{2})*)"(\.\.\.)?, iov_len=(\d+)')
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 
 
-def strace(output, *injections):
-    """The command line that traces what follows it."""
+def strace(output, *injections, calls=CALLS):
+    """The command line that traces these calls of what follows it."""
     words = ["strace", "-f", "-ttt", "-y", "-xx", "-s", str(_STRING_BYTES_MAX), "-o", str(output),
-             "--signal=none", "-e", f"trace={CALLS}"]
+             "--signal=none", "-e", f"trace={calls}"]
     for injection in injections:
         words += ["-e", f"inject={injection}"]
     return words
@@ -79,8 +79,9 @@ class Event:
         return [_bytes(text) for text, _ in _STRING.findall(self.arguments)]
 
     def sent(self):
-        """The bytes that the call handed to the kernel."""
-        if self.result is None or self.result <= 0:
+        """The bytes that the call handed to the kernel; all of them if the process ended before it
+        returned, as they may have left by then."""
+        if self.result is not None and self.result <= 0:
             return b""
         if self.call == "sendmsg":
             parts = _IOV.findall(self.arguments)
@@ -88,6 +89,8 @@ class Event:
         else:
             parts = _STRING.findall(self.arguments)[:1]
             data = _bytes(parts[0][0]) if parts else b""
+        if self.result is None:
+            return data
         if len(data) < self.result:
             raise ValueError(f"strace cut {self.call} short: {len(data)} of {self.result} bytes")
         return data[:self.result]
@@ -163,9 +166,11 @@ def unhex(text):
 
 
 class Http2:
-    """Puts the gRPC messages of one direction of a connection together."""
+    """Puts the gRPC messages of one direction of a connection together. `headers` gets the blocks
+    of headers and trailers, as they are, each with the mark at which it was sent."""
 
     def __init__(self):
+        self.headers = []
         self.buffer = bytearray()
         self.marks = []
         self.streams = {}
@@ -187,6 +192,8 @@ class Http2:
                 if flags & 8:
                     body, marks = body[1:len(body) - body[0]], marks[1:len(marks) - body[0]]
                 yield from self._messages(stream, body, marks)
+            elif kind == 1:
+                self.headers.append((body, marks[0] if marks else mark))
 
     def _messages(self, stream, body, marks):
         held, held_marks = self.streams.setdefault(stream, (bytearray(), []))

@@ -14,6 +14,10 @@ from batches import World
 from history import History
 
 
+# What a call may end with if calls of the disk fail and the server goes on.
+FAILED_DISK = load.DISK_GONE + load.DISK_FULL
+
+
 class Violation(Exception):
     """A promise was broken."""
 
@@ -66,7 +70,8 @@ def check_history(server, history, patience_s=0.0):
 
 
 def check_world(server, world):
-    """The same for each log of the world."""
+    """The same for each log of the world, which begins with the first look."""
+    world.begin(server)
     for name, history in world.histories.items():
         compare(history, batches.read_log(server, name, history), f"log {name}: ")
 
@@ -81,10 +86,29 @@ def compare(history, held, where=""):
     return held
 
 
-def check_load(burden, disk_gone=False):
-    wrong = burden.wrong() + ([] if disk_gone else burden.misheard())
+def check_busy(crowd):
+    """Waits until each producer and each consumer of a crowd has had something."""
+    busy = crowd.wait_until_busy()
+    crowd.server.check_alive()
+    check(busy, f"nothing comes to {', '.join(crowd.idle())}")
+
+
+def check_load(burden, disk_gone=False, allowed=()):
+    """Nobody saw what may not be, and no call ended otherwise than with the end of its server or
+    one of the codes that are `allowed`. If calls of the disk fail, more of them are."""
+    wrong = burden.wrong() + burden.misheard(FAILED_DISK if disk_gone else allowed)
     check(not wrong, "; ".join(wrong[:5]))
 
 
-__all__ = ["Ground", "History", "Skipped", "Violation", "World", "check", "check_history",
-           "check_load", "check_world", "progress"]
+def account(world, crowds):
+    """What was seen of a world, for the line of a proof with so many crowds."""
+    check(world.consumed() > 0, "the consumers were sent nothing")
+    check(world.recognised() > 0 or crowds < 2, "no batch that was sent again was recognised")
+    held, dropped = world.held()
+    return (f"{world.acknowledged()} appends acknowledged to {len(world.histories)} logs,"
+            f" {world.consumed()} records consumed, {world.recognised()} batches recognised that"
+            f" were sent again, {held} records held and {dropped} dropped by retention")
+
+
+__all__ = ["Ground", "History", "Skipped", "Violation", "World", "account", "check", "check_busy",
+           "check_history", "check_load", "check_world", "progress"]

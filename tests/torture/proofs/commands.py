@@ -15,14 +15,16 @@ def program(*words, variable):
     """A proof that runs this command in the project's folder, its size in an environment
     variable."""
     def run(ground):
-        environment = dict(os.environ, VARVE_SEED=str(ground.seed))
-        environment[variable] = str(ground.cycles)
+        # The tests' own seed, and that of proptest.
+        given = {variable: str(ground.cycles), "VARVE_SEED": str(ground.seed),
+                 "PROPTEST_RNG_SEED": str(ground.seed)}
+        environment = {**os.environ, **given}
         done = subprocess.run(words, cwd=ROOT, env=environment, text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         cases = CASES.findall(done.stdout)
         if done.returncode != 0 or not cases:
-            raise Violation(f"{variable}={ground.cycles} VARVE_SEED={ground.seed}"
-                            f" {' '.join(words)} ended with"
+            told = " ".join(f"{name}={value}" for name, value in given.items())
+            raise Violation(f"{told} {' '.join(words)} ended with"
                             f" {done.returncode}: {done.stdout[-3000:]}")
         return cases[-1]
     return run

@@ -27,7 +27,7 @@ def run(ground):
         raise Skipped("strace is not installed")
     kinds = [(kind, call, k) for kind, calls in enumerate((FATAL, NO_SPACE, INDEX))
              for call, some in calls.items() for k in counts(some, ground.cycles)]
-    ends, found, went_on = [], [], 0
+    ends, found, went_on, heard = [], [], 0, 0
     for number, (kind, call, k) in enumerate(progress("fault", kinds)):
         case = Case(ground, number, call, k)
         try:
@@ -39,13 +39,22 @@ def run(ground):
         except Violation as violation:
             found.append(str(violation))
         else:
+            heard += case.heard
             remove(case.site.folder)
     check(not found, "; ".join(found))
     at_start = sum(not served for _, served in ends)
     slowest = max(took for took, _ in ends)
-    return (f"cases: {len(ends)} failed calls up to the {max(ground.cycles, 40)}th, {at_start} of"
-            f" them in a start, exit {EXIT_IO} within {slowest:.2f} s; {went_on} calls without"
-            " space or at an index, and it went on (R5 R9 R11 R12 R13)")
+    most = ground.cycles
+    return (f"cases: {len(ends)} failed calls, in each thread up to {last(FATAL, most)},"
+            f" {at_start} of them in a start, exit {EXIT_IO} within {slowest:.2f} s; {went_on}"
+            f" calls without space or at an index, up to {last({**NO_SPACE, **INDEX}, most)},"
+            f" and it went on; {heard} acknowledgements heard, each behind its sync"
+            " (R5 R9 R11 R12 R13)")
+
+
+def last(calls, most):
+    """Up to which of each call."""
+    return ", ".join(f"{call} {counts(some, most)[-1]}" for call, some in calls.items())
 
 
 def counts(some, most):
@@ -66,6 +75,8 @@ class Case:
         server = self.site.serve()
         self.held = check_history(server, self.history).end()
         server.stop()
+        # How many acknowledgements came under the trace.
+        self.heard = -self.history.acknowledged()
 
     def check(self, condition, text):
         check(condition, f"{self.call} failed at call {self.k}: {text}")
@@ -135,7 +146,11 @@ class Case:
         seen = trace.read(self.output)
         injected = any(event.is_injected() for event in seen.events)
         self.check(injected, "the trace shows no failed call")
-        found = Order(seen.events, self.held).violations()
+        order = Order(seen.events, self.held)
+        self.heard += self.history.acknowledged()
+        sent = len(order.acks())
+        self.check(sent >= self.heard, f"{self.heard} acknowledgements came, {sent} are traced")
+        found = order.violations()
         self.check(not found, "; ".join(found[:3]))
         return seen
 

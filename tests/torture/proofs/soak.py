@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 import batches
+import load
 import loopfs
-from proofs import Skipped, World, check, check_load, check_world
+from proofs import Skipped, World, account, check, check_busy, check_load, check_world
 from proofs.index import harm, indexes
+from proofs.power import EXIT_IO
 from server import Site
 
 FAULT_EVERY_S = 10.0
@@ -30,6 +32,8 @@ GROWTH_ONCE = {"KiB": 4096, "files": 4, "threads": 2}
 # So many standard errors of the difference of two medians are noise.
 NOISE_ERRORS = 3
 MIB = 1 << 20
+REFUSED_SECONDS_MAX = 15
+RELOADED_SECONDS_MAX = 5
 
 
 def run(ground):
@@ -44,12 +48,12 @@ def run(ground):
     samples = soak.go_on(ground.cycles / 2, [soak.pause, soak.fill_disk, soak.lose_clients,
                                              soak.reload, soak.pause, soak.lose_clients])
     flat = check_flat(samples, ground.cycles / 2)
-    code, _ = soak.server.stop()
-    check(code == 0, f"exit {code} on SIGTERM")
+    soak.rest()
+    soak.end()
     disk.unmount()
     return (f"cases: {sum(soak.faults.values())} faults in {ground.cycles} s"
             f" ({', '.join(f'{count} x {name}' for name, count in sorted(soak.faults.items()))}),"
-            f" {soak.world.acknowledged()} appends acknowledged; {flat}"
+            f" {account(soak.world, soak.crowds)}; {flat}"
             " (R1 R2 R3 R4 R5 R9 R11 R17)")
 
 
@@ -58,12 +62,12 @@ class Soak:
 
     def __init__(self, ground, site, disk):
         self.ground, self.site, self.disk = ground, site, disk
-        self.world, self.faults, self.number = World(), {}, 0
+        self.world, self.faults, self.crowds = World(), {}, 0
         self.server = site.serve()
         check_world(self.server, self.world)
         self.rng = ground.rng("soak")
         self.crowd = None
-        self.renew()
+        self.gather()
 
     def go_on(self, seconds, kinds):
         """Faults for so long; what the process held before each."""
@@ -73,78 +77,117 @@ class Soak:
             # Each comes once before any comes twice.
             for fault in self.rng.sample(kinds, len(kinds)):
                 until = time.monotonic() + every
-                check(self.crowd.wait_for_acks(1), "nothing is acknowledged any more")
+                check_busy(self.crowd)
                 time.sleep(max(0.0, until - time.monotonic()))
                 check_load(self.crowd)
                 samples.append(Sample.of(self.server, time.monotonic() - began))
                 fault()
                 name = fault.__name__.replace("_", " ")
                 self.faults[name] = self.faults.get(name, 0) + 1
-                self.renew()
+                check_world(self.server, self.world)
+                self.gather()
         return samples
 
-    def renew(self):
-        """Checks what is there, and puts fresh clients in the place of those that ended."""
-        if self.crowd is not None:
-            check_load(self.crowd, disk_gone=True)
-            check_world(self.server, self.world)
+    def gather(self):
+        """Puts fresh clients in the place of those that ended."""
         self.crowd = batches.Crowd(self.server, self.world, self.rng)
+        self.crowds += 1
+
+    def rest(self):
+        """Has the clients end in order, and looks at all that is there."""
+        self.leave()
+        check_world(self.server, self.world)
+
+    def leave(self, allowed=()):
+        """Has the clients end in order, none of whom may have heard of anything but what is
+        `allowed`."""
+        self.crowd.stop()
+        check_load(self.crowd, allowed=allowed)
 
     def restart(self):
-        self.crowd.stop()
+        self.rest()
         self.server.kill()
         self.server = self.site.serve()
-        self.crowd = batches.Crowd(self.server, self.world, self.rng)
+        check_world(self.server, self.world)
+        self.gather()
+
+    def end(self):
+        """Stops the server and looks at what it leaves."""
+        code, _ = self.server.stop()
+        check(code == 0, f"exit {code} on SIGTERM")
+        self.server = self.site.serve()
+        check_world(self.server, self.world)
+        self.server.kill()
+
+    def come_back(self):
+        """Starts a server in the place of one that is gone, as its clients have to have heard."""
+        self.crowd.join()
+        check_load(self.crowd)
+        self.server = self.site.serve()
 
     def kill(self):
         self.server.kill()
-        self.crowd.join()
-        self.server = self.site.serve()
+        self.come_back()
 
     def stop(self):
         code, took = self.server.stop()
         check(code == 0 and took <= 5, f"exit {code} on SIGTERM after {took:.1f} s")
-        self.crowd.join()
-        self.server = self.site.serve()
+        self.come_back()
 
     def cut_power(self):
         self.crowd.mark()
+        self.server.check_alive()
         self.disk.cut_power()
-        self.server.kill()
+        self.server.kill(or_ended=(EXIT_IO,))
         self.crowd.join()
         self.crowd.forget_since_mark()
+        check_load(self.crowd, allowed=load.DISK_GONE)
         self.disk.unmount()
         self.disk.mount()
         self.server = self.site.serve()
 
     def harm_an_index(self):
         self.server.kill()
-        self.crowd.join()
         harm(self.rng, indexes(self.site))
-        self.server = self.site.serve()
+        self.come_back()
 
     def pause(self):
         """As a host does that is suspended, or swaps."""
         self.server.signal(signal.SIGSTOP)
         time.sleep(1.0)
         self.server.signal(signal.SIGCONT)
-        self.crowd.stop()
+        self.leave()
 
     def fill_disk(self):
-        self.disk.fill(leave_bytes=MIB // 2)
-        time.sleep(1.5)
+        producers = [worker for worker in self.crowd.workers() if isinstance(worker, load.Producer)]
+
+        def all_refused():
+            # Retention may have given some back.
+            self.disk.fill(leave_bytes=MIB // 2)
+            refused = sum(worker.status in load.DISK_FULL for worker in producers)
+            # The one that appends little is done by then.
+            return self.disk.free_bytes() < MIB and refused >= len(producers) - 1
+
+        full = load.wait_until(all_refused, REFUSED_SECONDS_MAX)
+        heard = ", ".join(f"{worker.what()} {worker.status}" for worker in producers)
+        check(full, f"{self.disk.free_bytes()} bytes are free on a full disk, and {heard}")
         self.disk.release()
-        self.crowd.stop()
+        self.leave(allowed=load.DISK_FULL)
 
     def lose_clients(self):
         """They vanish without a word, in the middle of what they do."""
         for worker in self.crowd.workers():
             worker.vanish()
         self.crowd.join()
+        check_load(self.crowd)
 
     def reload(self):
+        before = self.server.events().count("reloaded")
         self.server.signal(signal.SIGHUP)
-        self.crowd.stop()
+        reloaded = load.wait_until(lambda: self.server.events().count("reloaded") > before,
+                                   RELOADED_SECONDS_MAX)
+        check(reloaded, "the server was told to read its files again and does not say that it did")
+        self.leave()
 
 
 class Sample:
@@ -157,8 +200,19 @@ class Sample:
     def of(cls, server, at_s):
         process = Path(f"/proc/{server.pid()}")
         lines = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        files = len(os.listdir(process / "fd"))
-        return cls(at_s, int(lines["RssAnon"].split()[0]), files, int(lines["Threads"]))
+        # The log that drops nothing has ever more files.
+        files = [path for path in open_files(process) if f"/logs/{batches.WHOLE}/" not in path]
+        return cls(at_s, int(lines["RssAnon"].split()[0]), len(files), int(lines["Threads"]))
+
+
+def open_files(process):
+    """What a process has open."""
+    for descriptor in (process / "fd").iterdir():
+        try:
+            yield os.readlink(descriptor)
+        except FileNotFoundError:
+            # It was closed meanwhile.
+            continue
 
 
 def check_flat(samples, seconds):

@@ -4,7 +4,7 @@ do."""
 import time
 
 import load
-from proofs import History, check, check_history, check_load
+from proofs import History, check, check_busy, check_history, check_load
 from proofs.owner import hashes
 from server import Site
 
@@ -21,7 +21,7 @@ def run(ground):
     for cycle in ground.progress():
         rng = ground.rng(cycle)
         burden = load.Load(server, history, rng)
-        burden.wait_for_acks(1)
+        check_busy(burden)
         time.sleep(rng.uniform(0.005, 0.5))
         code, took = server.stop()
         burden.join()
@@ -37,8 +37,9 @@ def run(ground):
         done = WORK.intersection(server.events())
         check(not done, f"the start after a stop of {log.end()} records did {sorted(done)}")
     server.kill()
+    check(history.consumed > 0, "the consumers were sent nothing")
     return (f"cases: {ground.cycles} stops under load, {history.acknowledged()} records"
-            f" acknowledged, the slowest {slowest:.2f} s (R17 R5)")
+            f" acknowledged, {history.consumed} consumed, the slowest {slowest:.2f} s (R17 R5)")
 
 
 def changed(before, after):
