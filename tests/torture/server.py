@@ -12,6 +12,8 @@ from pathlib import Path
 
 BINARY = Path(os.environ["VARVE_BINARY"])
 START_SECONDS_MAX = 30
+# How a server ends whose disk failed it.
+EXIT_IO = 74
 
 _running = set()
 

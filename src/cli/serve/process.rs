@@ -23,6 +23,7 @@ pub(super) fn prepare() -> Result<(Signals, Told), CliError> {
 fn signals() -> io::Result<(Signals, Told)> {
     // With a handler, a file at its size limit is an error that the storage handles, and no end.
     signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
+    fatal::end_on_bus_error()?;
     // First, so that it misses none that the others get.
     let told = Told::watch()?;
     Ok((Signals::new([SIGTERM, SIGINT, SIGHUP])?, told))

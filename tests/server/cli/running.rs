@@ -1,5 +1,6 @@
 //! A running server: one owner, its signals, what systemd hears, what it leaves behind.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -71,6 +72,25 @@ fn a_stop_ends_parked_consumers_and_the_next_start_finds_everything() {
     assert_eq!(consumed, b"one\n");
     server.signal(Signal::INT);
     assert_eq!(server.wait().0.code, 0);
+}
+
+/// A file that is mapped into memory can lose it: by an outsider, or with its disk.
+#[test]
+fn r12_a_server_whose_index_lost_its_memory_ends_as_after_a_failed_write() {
+    let site = Site::new();
+    let server = site.serve();
+    run(site.client("root", &server.address, &["produce"]), b"one\n").done();
+    let index = site.dir.path().join("data/logs/default/00000000000000000000.index");
+    File::options().write(true).open(index).unwrap().set_len(0).unwrap();
+    let flags = ["produce", "--retry-for", "0"];
+    assert_ne!(run(site.client("root", &server.address, &flags), b"two\n").code, 0);
+    let (outcome, _) = server.wait();
+    assert_eq!(outcome.code, 74, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the memory of an index is gone"), "{}", outcome.stderr);
+
+    let server = site.serve();
+    let consumed = run(site.client("root", &server.address, &["consume"]), b"").done();
+    assert!(consumed.starts_with(b"one\n"), "{consumed:?}");
 }
 
 #[test]

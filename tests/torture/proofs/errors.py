@@ -14,13 +14,12 @@ import batches
 import trace
 from places import (FILE_CALLS, SEGMENT, build, call_everything, failing, file_of_failure)
 from proofs import Skipped, Violation, World, check, check_load, check_world, progress
-from server import Site, StartFailed, remove
+from server import EXIT_IO, Site, StartFailed, remove
 
 # How often a place is passed before it fails, by turns. A start alone passes some a dozen times.
 PASSED = (0, 40, 3)
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
 COME_BY_S = 8.0
-EXIT_IO = 74
 EXIT_SECONDS_MAX = 2.0
 NOT_MET = "not come by"
 WENT_ON = "a server that went on"

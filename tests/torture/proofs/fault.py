@@ -6,9 +6,8 @@ import load
 import trace
 from order import Order
 from proofs import History, Skipped, Violation, check, check_history, progress
-from server import Site, StartFailed, remove
+from server import EXIT_IO, Site, StartFailed, remove
 
-EXIT_IO = 74
 EXIT_SECONDS_MAX = 1.0
 BACK_SECONDS_MAX = 5.0
 # How long a load may take until the call is reached that fails.

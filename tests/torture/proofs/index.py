@@ -6,7 +6,6 @@ in any order: each has to be found through the index, until one of them has it m
 """
 
 import os
-import signal
 from dataclasses import dataclass
 
 import grpc
@@ -15,7 +14,7 @@ import log_pb2
 import log_pb2_grpc
 import stores
 from proofs import History, check, check_history, check_load
-from server import Site, remove
+from server import EXIT_IO, Site, remove
 
 RESTART_SECONDS_MAX = 2.0
 # All of a log is read in each cycle, so it is not to grow without end.
@@ -136,7 +135,7 @@ def changed(rng, content, used, kind, files):
 
 def may_end_with(kind):
     """The exit codes of a server under which this was done."""
-    return (-signal.SIGBUS,) if kind.startswith(("cut", "empty")) else ()
+    return (EXIT_IO,) if kind.startswith(("cut", "empty")) else ()
 
 
 def has_ended(server, burden, history, rng, harmed):

@@ -17,11 +17,8 @@ import loopfs
 import trace
 from proofs import (History, Skipped, Violation, World, account, check, check_busy, check_history,
                     check_load, check_world)
-from server import Site, StartFailed
+from server import EXIT_IO, Site, StartFailed
 from varve.v1 import log_service_pb2, log_service_pb2_grpc
-
-# A server whose disk is gone may be faster than the kill.
-EXIT_IO = 74
 
 
 def on(kind):
@@ -126,6 +123,7 @@ def read_on(server, log, history):
 
 
 def lose_power(rng, server, disk):
+    """Cuts the power; a server whose disk is gone may be faster than the kill."""
     server.check_alive()
     disk.cut_power(rng.choice([loopfs.NO_LOG_FLUSH, loopfs.LOG_FLUSH]))
     server.kill(or_ended=(EXIT_IO,))

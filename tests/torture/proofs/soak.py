@@ -17,8 +17,7 @@ import load
 import loopfs
 from proofs import Skipped, World, account, check, check_busy, check_load, check_world
 from proofs.index import harm, indexes
-from proofs.power import EXIT_IO
-from server import Site
+from server import EXIT_IO, Site
 
 FAULT_EVERY_S = 10.0
 # The first minutes of a process fill its buffers.
