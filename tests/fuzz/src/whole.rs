@@ -1,5 +1,5 @@
-//! Logs that nothing is wrong with, by `docs/FORMAT.md` alone: all of their records have to be read,
-//! whatever the files say that are made anew of the stores.
+//! Logs that nothing is wrong with, by `docs/FORMAT.md` alone: all of their records have to be
+//! read, whatever the files say that are made anew of the stores.
 
 use super::directory::{Piece, of_the_log};
 use super::format::{self, Batch, FIRST_FRAME, u32_at, u64_at};
