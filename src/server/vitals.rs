@@ -54,7 +54,7 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
-    use crossbeam_channel::{Receiver, bounded};
+    use crossbeam_channel::{Receiver, Sender, bounded};
 
     use super::*;
     use crate::acl::Policy;
@@ -65,12 +65,16 @@ mod tests {
     use crate::service::refusal::OverLimit;
     use crate::tls::Subject;
 
-    /// A read that hangs until its sender is dropped.
-    struct Hanging(Receiver<()>);
+    /// A read that says when it has begun, and hangs until the sender of its release is dropped.
+    struct Hanging {
+        begun: Sender<()>,
+        released: Receiver<()>,
+    }
 
     impl Read for Hanging {
         fn run(self: Box<Self>) {
-            let _released = self.0.recv();
+            self.begun.send(()).unwrap();
+            let _released = self.released.recv();
         }
 
         fn refuse(self: Box<Self>, over: OverLimit) {
@@ -100,8 +104,10 @@ mod tests {
         let server = Server::start(options, Arc::clone(&logs)).unwrap();
         let vitals = server.vitals();
 
-        let (reading, released) = bounded(0);
-        vitals.backend.reads.submit(Box::new(Hanging(released)));
+        let ((reading, released), (begun, has_begun)) = (bounded(0), bounded(1));
+        vitals.backend.reads.submit(Box::new(Hanging { begun, released }));
+        // Who hangs for longest is told, so the others have to come later.
+        has_begun.recv().unwrap();
         let (poll, released) = bounded::<()>(0);
         vitals.poll_threads.run(move || {
             let _released = released.recv();
