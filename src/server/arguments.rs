@@ -55,7 +55,13 @@ pub(super) fn builder(options: &ServerOptions, environment: &Arc<Environment>) -
 
 /// How many calls and streams a server that starts with `limits` takes at once on a connection.
 pub(crate) fn calls_per_connection_max(limits: &Limits) -> usize {
-    limits.streams_per_connection_max + limits.calls_per_subject_max + SPARE_STREAMS
+    calls_of_subject_max(limits) + SPARE_STREAMS
+}
+
+/// How many `limits` let a subject have at once on a connection. Calls that wait for a record are
+/// counted apart, by the same limit.
+pub(crate) fn calls_of_subject_max(limits: &Limits) -> usize {
+    limits.streams_per_connection_max.saturating_add(2 * limits.calls_per_subject_max)
 }
 
 /// The transport takes its largest number for "never".

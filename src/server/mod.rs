@@ -25,7 +25,7 @@ mod review;
 mod running;
 mod vitals;
 
-pub(crate) use arguments::calls_per_connection_max;
+pub(crate) use arguments::{calls_of_subject_max, calls_per_connection_max};
 pub(crate) use backlog::{is_passed, passed};
 pub use error::StartError;
 pub(crate) use null::NullServer;

@@ -8,7 +8,7 @@ use super::access::Access;
 use super::settings::Settings;
 use crate::cli::error::CliError;
 use crate::config::{Config, Effective, Security, TlsFiles};
-use crate::server::calls_per_connection_max;
+use crate::server::{calls_of_subject_max, calls_per_connection_max};
 use crate::service::Limits;
 use crate::small_file::Source;
 use crate::tls::exposure::CREDENTIALS_DIRECTORY;
@@ -88,8 +88,7 @@ fn waiting<'a>(
 /// The limits that were raised to more calls on a connection than the transport, which was told at
 /// the start, lets through.
 fn beyond_connections(started: &Limits, now: &Limits) -> impl Iterator<Item = &'static str> {
-    let wanted = now.streams_per_connection_max.saturating_add(now.calls_per_subject_max);
-    let is_beyond = wanted > calls_per_connection_max(started);
+    let is_beyond = calls_of_subject_max(now) > calls_per_connection_max(started);
     let rises = [
         (
             "limits.streams_per_connection_max",

@@ -34,6 +34,15 @@ pub(super) struct List {
     serials: HashSet<Vec<u8>>,
 }
 
+/// What the CAs have revoked.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// By the encoded name of the CA.
+    pub(super) by_issuer: HashMap<Vec<u8>, List>,
+    /// The CAs whose lists are believed, as people read them.
+    pub(super) believed: HashSet<String>,
+}
+
 /// What is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ListFault {
@@ -78,19 +87,14 @@ impl List {
     }
 }
 
-/// Reads the lists in `path`, by the encoded names of their CAs. Of two of one CA the newer counts.
-/// With them come the names of those whose lists are believed, as people read them.
-pub(super) fn read(
-    path: &Path,
-    authorities: &Path,
-    now: Moment,
-) -> Result<(HashMap<Vec<u8>, List>, HashSet<String>), TlsError> {
+/// Reads the lists in `path`. Of two of one CA the newer counts.
+pub(super) fn read(path: &Path, authorities: &Path, now: Moment) -> Result<Lists, TlsError> {
     let role = Role::RevocationLists;
     let damaged = |source| TlsError::Damaged { role, path: path.to_owned(), source };
     let (bytes, _) = pem::read(path, role)?;
     let signers = signers(&bytes, roots(authorities)?).map_err(damaged)?;
     let text = String::from_utf8_lossy(&bytes);
-    let mut lists = HashMap::<Vec<u8>, List>::new();
+    let mut by_issuer = HashMap::<Vec<u8>, List>::new();
     for (place, block) in (1..).zip(text.split(BEGIN).skip(1)) {
         let crl = X509Crl::from_pem(format!("{BEGIN}{block}").as_bytes()).map_err(damaged)?;
         let issuer = crl.issuer_name().to_der().map_err(damaged)?;
@@ -100,20 +104,20 @@ pub(super) fn read(
             issuer: readable(&issuer),
             fault,
         })?;
-        let is_newer = lists.get(&issuer).is_none_or(|one| list.this_update > one.this_update);
+        let is_newer = by_issuer.get(&issuer).is_none_or(|one| list.this_update > one.this_update);
         if is_newer {
-            lists.insert(issuer, list);
+            by_issuer.insert(issuer, list);
         }
     }
-    if lists.is_empty() {
+    if by_issuer.is_empty() {
         return Err(TlsError::NoList { path: path.to_owned() });
     }
-    Ok((lists, names(&signers)))
+    Ok(Lists { by_issuer, believed: names(&signers) })
 }
 
-/// The names of the roots in `authorities`, as people read them.
-pub(super) fn names_of_roots(authorities: &Path) -> Result<HashSet<String>, TlsError> {
-    Ok(names(&roots(authorities)?))
+/// No lists, but whose would be believed.
+pub(super) fn none(authorities: &Path) -> Result<Lists, TlsError> {
+    Ok(Lists { by_issuer: HashMap::new(), believed: names(&roots(authorities)?) })
 }
 
 fn roots(authorities: &Path) -> Result<Vec<X509>, TlsError> {

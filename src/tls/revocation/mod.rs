@@ -15,7 +15,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use self::crl::List;
+use self::crl::{List, Lists};
 use self::deny_list::DenyList;
 pub(crate) use self::holder::Holder;
 use super::error::TlsError;
@@ -75,16 +75,16 @@ impl Revocations {
     /// files, `List` or `NoList` about the lists, `DenyList` about ours.
     pub fn load(files: RevocationFiles<'_>) -> Result<Self, TlsError> {
         let denied = files.deny_list.map_or_else(|| Ok(DenyList::default()), DenyList::read)?;
-        let (lists, known) = match files.lists {
+        let lists = match files.lists {
             Some(lists) => crl::read(lists, files.authorities, Moment::now())?,
-            None if denied.issuers().next().is_none() => Default::default(),
-            None => (HashMap::new(), crl::names_of_roots(files.authorities)?),
+            None if denied.issuers().next().is_none() => Lists::default(),
+            None => crl::none(files.authorities)?,
         };
-        let unknown = denied.issuers().filter(|issuer| !known.contains(*issuer));
+        let unknown = denied.issuers().filter(|issuer| !lists.believed.contains(*issuer));
         let mut unknown_issuers: Vec<String> = unknown.map(str::to_owned).collect();
         unknown_issuers.sort();
         let requires_fresh_lists = files.requires_fresh_lists;
-        Ok(Self { lists, denied, unknown_issuers, requires_fresh_lists })
+        Ok(Self { lists: lists.by_issuer, denied, unknown_issuers, requires_fresh_lists })
     }
 
     /// Whether one of `chain`, a client's certificate and those above it, is revoked.
