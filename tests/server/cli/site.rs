@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,6 +31,8 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) address: String,
     log: Arc<Mutex<String>>,
+    /// Reads a server's standard error to its end.
+    reader: Option<JoinHandle<()>>,
     _watchdog: Watchdog,
 }
 
@@ -220,13 +222,13 @@ impl Running {
         let mut running = Self::spawn(command);
         let stderr = running.child.stderr.take().unwrap();
         let log = Arc::clone(&running.log);
-        thread::spawn(move || {
+        running.reader = Some(thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = log.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
-        });
+        }));
         let mut line = String::new();
         BufReader::new(running.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ");
@@ -239,7 +241,8 @@ impl Running {
     pub(crate) fn spawn(mut command: Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let watchdog = Watchdog::of(&child);
-        Self { child, address: String::new(), log: Arc::default(), _watchdog: watchdog }
+        let (address, log) = (String::new(), Arc::default());
+        Self { child, address, log, reader: None, _watchdog: watchdog }
     }
 
     /// What it wrote to standard error so far.
@@ -322,6 +325,9 @@ impl Running {
     }
 
     fn rest(&mut self) -> (Vec<u8>, Vec<u8>) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         let (mut stdout, mut stderr) = (Vec::new(), self.log().into_bytes());
         if let Some(mut pipe) = self.child.stdout.take() {
             pipe.read_to_end(&mut stdout).unwrap();
