@@ -61,7 +61,7 @@ pub(crate) fn calls_per_connection_max(limits: &Limits) -> usize {
 /// How many `limits` let a subject have at once on a connection. Calls that wait for a record are
 /// counted apart, by the same limit.
 pub(crate) fn calls_of_subject_max(limits: &Limits) -> usize {
-    limits.streams_per_connection_max.saturating_add(2 * limits.calls_per_subject_max)
+    limits.streams_per_connection_max + 2 * limits.calls_per_subject_max
 }
 
 /// The transport takes its largest number for "never".

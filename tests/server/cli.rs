@@ -13,6 +13,7 @@ mod proxy;
 mod readers;
 mod records;
 mod refusals;
+mod reloading;
 mod running;
 pub(crate) mod site;
 mod telling;

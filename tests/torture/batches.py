@@ -11,7 +11,8 @@ import time
 import grpc
 from history import Ack, Held, History, value_of
 from load import Load, Producer, Reader, channel_to, idle, wait_until
-from varve.v1 import log_service_pb2, log_service_pb2_grpc, record_pb2
+from varve.v1 import (admin_service_pb2, admin_service_pb2_grpc, log_service_pb2,
+                      log_service_pb2_grpc, record_pb2)
 
 # The log of single records, and those of batches. Each drops its oldest records beyond RETENTION.
 SINGLE = "default"
@@ -203,9 +204,9 @@ class World:
         """Makes the log that drops nothing; the others are made as they are appended to."""
         if not self.is_begun:
             with channel_to(server) as channel:
-                # Field 1 is the log's name, field 2 its own settings, their field 3 the retention.
-                request = b"\x0a" + bytes([len(WHOLE)]) + WHOLE.encode() + b"\x12\x02\x18\x00"
-                channel.unary_unary("/varve.v1.Admin/CreateLog")(request, timeout=30)
+                settings = admin_service_pb2.LogSettings(retention_bytes=0)
+                admin_service_pb2_grpc.AdminStub(channel).CreateLog(
+                    admin_service_pb2.CreateLogRequest(log=WHOLE, settings=settings), timeout=30)
             self.is_begun = True
 
     def acknowledged(self):

@@ -30,7 +30,8 @@ class Asker(Worker):
             request = self.batches.request(self.log, self.batches.answered)
             request.durability = log_service_pb2.DURABILITY_WRITTEN
             reply = self.stub.Produce(request, timeout=30)
-            self.batches.answer(reply)
+            if not self.batches.answer(reply):
+                self.wrong.append(f"a batch was answered with {reply}")
             self.written += reply.durability == log_service_pb2.DURABILITY_WRITTEN
             self.synced += reply.durability == log_service_pb2.DURABILITY_SYNCED
             self.send_again(request, reply)

@@ -13,7 +13,8 @@ from pathlib import Path
 import grpc
 import load
 import trace
-from varve.v1 import log_service_pb2, log_service_pb2_grpc, record_pb2
+from varve.v1 import (admin_service_pb2, admin_service_pb2_grpc, log_service_pb2,
+                      log_service_pb2_grpc, record_pb2)
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = re.compile(r'fail_point!\(\s*"([\w:]+)"(, fails)?\)')
@@ -74,13 +75,11 @@ def call_everything(server, first):
             log="passing", records=[record_pb2.Record(value=b"x")],
             durability=log_service_pb2.DURABILITY_WRITTEN))
         time.sleep(0.15)
-        # Field 1 is the log's name, field 2 the end that it must have.
+        admin = admin_service_pb2_grpc.AdminStub(channel)
         for end in (1, 2, 3):
-            attempt(channel.unary_unary("/varve.v1.Admin/DeleteLog"),
-                    b"\x0a\x07passing\x10" + bytes([end]))
-        name = f"b{time.monotonic_ns()}".encode()
-        attempt(channel.unary_unary("/varve.v1.Admin/BackUp"),
-                b"\x0a" + bytes([len(name)]) + name)
+            attempt(admin.DeleteLog, admin_service_pb2.DeleteLogRequest(
+                log="passing", expected_end_offset=end))
+        attempt(admin.BackUp, admin_service_pb2.BackUpRequest(name=f"b{time.monotonic_ns()}"))
         if first.startswith("/"):
             attempt(channel.stream_stream(first), b"")
     time.sleep(0.05)

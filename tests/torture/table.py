@@ -49,7 +49,7 @@ def write(page, outcomes, size, sources):
             what, promises = outcome.what()
             rows[outcome.name] = (f"| `{outcome.name}` | {what} | {promises} |"
                                   f" {outcome.seconds / 60:.0f} | {today} | {size} |"
-                                    f" {sources} |")
+                                  f" {sources} |")
     lines = ["| proof | what was tried and held | promises | minutes | on | size | sources |",
              "|---|---|---|---|---|---|---|", *rows.values()]
     path.write_text(before + _BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + _END + after)

@@ -190,8 +190,6 @@ fn warn_of_links(path: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use clap::Parser as _;
     use grpcio::RpcStatusCode;
 
@@ -209,10 +207,7 @@ mod tests {
     fn a_backup_that_was_not_answered_may_be_there() {
         let asked = Line::try_parse_from(["x", "monday", "--plaintext"]).unwrap().backup;
         let ended = |code, reason: &str, waited_s| {
-            let (message, reason) = ("ended".to_owned(), reason.to_owned());
-            let values = BTreeMap::new();
-            let refusal = Refusal { code, message, reason, values, retry_after: None };
-            let why = ClientError::Refused(refusal.into());
+            let why = ClientError::Refused(Refusal::of(code, reason).into());
             unanswered(why, Duration::from_secs(waited_s), &asked)
         };
         let told = ended(RpcStatusCode::UNAVAILABLE, "", 3300);

@@ -38,6 +38,13 @@ impl From<&RpcStatus> for Refusal {
 }
 
 impl Refusal {
+    /// One with a code and a reason and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of(code: RpcStatusCode, reason: &str) -> Self {
+        let (message, reason) = (String::new(), reason.to_owned());
+        Self { code, message, reason, values: BTreeMap::new(), retry_after: None }
+    }
+
     /// One of the values as an offset.
     pub(crate) fn offset(&self, name: &str) -> Option<u64> {
         self.values.get(name)?.parse().ok()

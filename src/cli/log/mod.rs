@@ -272,8 +272,6 @@ fn describe(connection: &Connection, name: &str) -> Result<DescribeLogResponse, 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use grpcio::RpcStatusCode;
 
     use super::*;
@@ -283,10 +281,7 @@ mod tests {
     #[test]
     fn a_server_that_takes_its_time_is_said_to_go_on() {
         let refused = |code, reason: &str| {
-            let (message, reason) = ("no answer".to_owned(), reason.to_owned());
-            let values = BTreeMap::new();
-            let refusal = Refusal { code, message, reason, values, retry_after: None };
-            late(ClientError::Refused(refusal.into()), "orders")
+            late(ClientError::Refused(Refusal::of(code, reason).into()), "orders")
         };
         let told = refused(RpcStatusCode::DEADLINE_EXCEEDED, "");
         assert!(told.to_string().ends_with("; the server goes on with it"), "{told}");

@@ -277,23 +277,13 @@ fn was_not_appended(error: &ClientError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     /// The transport's refusal of a message that was too large counted as one of the server's, and
     /// records that were in the log were said not to be.
     #[test]
     fn what_the_transport_says_decides_about_no_request() {
-        let says = |code, reason: &str| {
-            is_verdict(&Refusal {
-                code,
-                message: String::new(),
-                reason: reason.to_owned(),
-                values: BTreeMap::new(),
-                retry_after: None,
-            })
-        };
+        let says = |code, reason| is_verdict(&Refusal::of(code, reason));
         for code in [
             RpcStatusCode::INVALID_ARGUMENT,
             RpcStatusCode::NOT_FOUND,

@@ -33,7 +33,8 @@ pub const READERS: u8 = 6;
 pub const CLOCK: u8 = 7;
 /// Has the checksums made right.
 pub const MENDED: u8 = 8;
-const SLOT_BYTES: usize = 4096;
+/// The length of a slot of the checkpoint.
+pub const SLOT_BYTES: usize = 4096;
 /// The least length of a file of readers.
 const READERS_BYTES: usize = 16 << 10;
 /// What follows the frames of a store that is not sealed.

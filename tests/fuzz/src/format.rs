@@ -65,17 +65,21 @@ fn seed_of(copy: &[u8]) -> Option<u32> {
 
 /// The frame at the start of `bytes`, if a valid one stands there.
 pub fn frame(bytes: &[u8], seed: u32) -> Option<Frame> {
-    let (header, payload) = extents(bytes)?;
-    let crc = crc32c::crc32c_append(seed, bytes.get(8..header)?);
-    let is_valid = u32_at(bytes, 4)? == crc
-        && u32_at(bytes, 12)? > 0
-        && u32_at(bytes, 52)? == crc32c::crc32c(bytes.get(payload.clone())?);
+    let payload = header(bytes, seed)?;
+    let is_valid = u32_at(bytes, 52)? == crc32c::crc32c(bytes.get(payload.clone())?);
     is_valid.then_some(Frame {
         base: u64_at(bytes, 16)?,
         records: u32_at(bytes, 12)?,
         append_time_us: u64_at(bytes, 24)?,
         payload,
     })
+}
+
+/// Where the payload lies of the frame at the start of `bytes`, if a valid header stands there.
+fn header(bytes: &[u8], seed: u32) -> Option<Range<usize>> {
+    let (header, payload) = extents(bytes)?;
+    let crc = crc32c::crc32c_append(seed, bytes.get(8..header)?);
+    (u32_at(bytes, 4)? == crc && u32_at(bytes, 12)? > 0).then_some(payload)
 }
 
 /// Where the header at the start of `bytes` ends and where its payload lies, whatever its
@@ -134,12 +138,10 @@ pub fn is_in_order(store: &[u8]) -> bool {
     let (mut end, mut incarnation) = (0, 0);
     for at in (FIRST_FRAME..store.len()).step_by(8) {
         let bytes = store.get(at..).unwrap_or_default();
-        let Some((header, _)) = extents(bytes) else { continue };
-        let crc = bytes.get(8..header).map(|covered| crc32c::crc32c_append(seed, covered));
-        let (Some(base), Some(records)) = (u64_at(bytes, 16), u32_at(bytes, 12)) else { continue };
-        if crc.is_none() || crc != u32_at(bytes, 4) || records == 0 {
+        if header(bytes, seed).is_none() {
             continue;
         }
+        let (Some(base), Some(records)) = (u64_at(bytes, 16), u32_at(bytes, 12)) else { continue };
         let now = u64_at(bytes, 32).unwrap_or_default();
         if base < end || now < incarnation {
             return false;

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::task::Poll;
 
 use super::counted;
-use super::directory::{self, Piece};
+use super::directory::{self, Piece, SLOT_BYTES};
 use super::format::{self, Batch};
 use super::opening::{open, options};
 use super::rig::{Rig, poll};
@@ -53,7 +53,7 @@ fn is_believed(pieces: &[Piece]) -> bool {
     let ends_in = |piece: &&Piece, name: &str| piece.path.to_string_lossy().ends_with(name);
     let mut checkpoints = pieces.iter().filter(|piece| ends_in(piece, "checkpoint"));
     let mut stores = pieces.iter().filter(|piece| ends_in(piece, ".store"));
-    !checkpoints.any(|file| file.bytes.chunks(4096).any(format::is_slot))
+    !checkpoints.any(|file| file.bytes.chunks(SLOT_BYTES).any(format::is_slot))
         || stores.all(|store| format::is_in_order(&store.bytes))
 }
 

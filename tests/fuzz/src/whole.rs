@@ -1,10 +1,9 @@
 //! Logs that nothing is wrong with, by `docs/FORMAT.md` alone: all of their records have to be
 //! read, whatever the files say that are made anew of the stores.
 
-use super::directory::{Piece, of_the_log};
+use super::directory::{Piece, SLOT_BYTES, of_the_log};
 use super::format::{self, Batch, FIRST_FRAME, u32_at, u64_at};
 
-const SLOT_BYTES: usize = 4096;
 /// A log that gets here takes no more appends.
 const OFFSETS_END: u64 = 1 << 63;
 

@@ -43,6 +43,12 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
+/// Makes a pipe at `path`.
+pub(crate) fn make_pipe(path: &str) {
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+}
+
 /// The program with these arguments, in an environment that says nothing to it.
 pub(crate) fn varve<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_varve"));

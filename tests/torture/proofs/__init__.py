@@ -14,10 +14,6 @@ from batches import World
 from history import History
 
 
-# What a call may end with if calls of the disk fail and the server goes on.
-FAILED_DISK = load.DISK_GONE + load.DISK_FULL
-
-
 class Violation(Exception):
     """A promise was broken."""
 
@@ -93,10 +89,10 @@ def check_busy(crowd):
     check(busy, f"nothing comes to {', '.join(crowd.idle())}")
 
 
-def check_load(burden, disk_gone=False, allowed=()):
+def check_load(burden, allowed=()):
     """Nobody saw what may not be, and no call ended otherwise than with the end of its server or
-    one of the codes that are `allowed`. If calls of the disk fail, more of them are."""
-    wrong = burden.wrong() + burden.misheard(FAILED_DISK if disk_gone else allowed)
+    one of the codes that are `allowed`."""
+    wrong = burden.wrong() + burden.misheard(allowed)
     check(not wrong, "; ".join(wrong[:5]))
 
 

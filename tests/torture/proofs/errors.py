@@ -11,6 +11,7 @@ import time
 from pathlib import PurePosixPath
 
 import batches
+import load
 import trace
 from places import (FILE_CALLS, SEGMENT, build, call_everything, failing, file_of_failure)
 from proofs import Skipped, Violation, World, check, check_load, check_world, progress
@@ -115,7 +116,7 @@ class Case:
             check(code == EXIT_IO, f"exit {code} after {took:.1f} s: {server.log()[-300:]}")
             return "an exit with 74"
         crowd.stop()
-        check_load(crowd, disk_gone=True)
+        check_load(crowd, allowed=load.DISK_GONE + load.DISK_FULL)
         check_world(server, self.world)
         before = self.has_failed(server)
         code, _ = server.stop()
