@@ -26,13 +26,12 @@ pub(crate) fn copy(
 ) -> Result<(), IoError> {
     let mut bytes = old.header_bytes()?;
     let mut at = 0;
-    let mut reached = Reached::nothing(Offset::ZERO);
+    let mut reached = Reached::nothing(Offset::ZERO).within(readable);
     let mut scan = Scan::verified(old, wide(STORE_HEADER_BYTES))?;
     loop {
         match scan.next()? {
             Found::Frame { position, header, intact } => {
-                let is_whole = intact && header.next_offset() <= readable;
-                if !is_whole || !reached.take(&header) {
+                if !intact || !reached.take(&header) {
                     continue;
                 }
                 if footer.frames == 0 {

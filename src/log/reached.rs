@@ -8,21 +8,35 @@ use super::offset::Offset;
 pub(crate) struct Reached {
     pub(crate) end: Offset,
     pub(crate) incarnation: u64,
+    /// Where the segment ends, or as far as frames are asked for.
+    limit: Offset,
 }
 
 impl Reached {
     /// Nothing yet of the store that begins at `base`.
     pub(crate) fn nothing(base: Offset) -> Self {
-        Self { end: base, incarnation: 0 }
+        Self::so_far(base, 0)
+    }
+
+    /// The frames up to `end`, the last of `incarnation`.
+    pub(crate) fn so_far(end: Offset, incarnation: u64) -> Self {
+        Self { end, incarnation, limit: Offset::new(u64::MAX) }
+    }
+
+    /// The same, where no frame counts that reaches beyond `limit`.
+    pub(crate) fn within(self, limit: Offset) -> Self {
+        Self { limit, ..self }
     }
 
     /// Why a frame does not count that stands behind: it is over offsets that are taken, or of an
-    /// older incarnation, whose frames were cut away before.
+    /// older incarnation, whose frames were cut away before, or over another segment's.
     pub(crate) fn refusal(&self, header: &FrameHeader) -> Option<&'static str> {
         if header.base < self.end {
             Some("a batch has offsets that were before")
         } else if header.incarnation < self.incarnation {
             Some("a batch is of an incarnation that was over")
+        } else if header.next_offset() > self.limit {
+            Some("a batch has offsets of another segment")
         } else {
             None
         }
@@ -32,7 +46,7 @@ impl Reached {
     pub(crate) fn take(&mut self, header: &FrameHeader) -> bool {
         let counts = self.refusal(header).is_none();
         if counts {
-            *self = Self { end: header.next_offset(), incarnation: header.incarnation };
+            (self.end, self.incarnation) = (header.next_offset(), header.incarnation);
         }
         counts
     }

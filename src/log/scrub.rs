@@ -12,6 +12,7 @@ use super::commit_log::Log;
 use super::engine::Engine;
 use super::error::IoError;
 use super::offset::Offset;
+use super::reached::Reached;
 use super::scan::{Found, Scan};
 use super::segment::Segment;
 use super::store::StoreFault;
@@ -126,17 +127,15 @@ fn scrub(
             return Ok(true);
         }
     };
-    let (mut end, mut incarnation) = (segment.base(), 0);
+    let mut reached = Reached::nothing(segment.base()).within(segment.end());
     let (mut told, mut is_over) = (0, false);
     let mut scan = Scan::verified(&store, wide(STORE_HEADER_BYTES))?;
     while !is_over {
         let at = match scan.next()? {
             Found::Frame { position, header, intact } => {
-                if intact && header.base >= end && header.incarnation >= incarnation {
-                    if header.base > end {
-                        tell(engine, log, segment, (end, header.base));
-                    }
-                    (end, incarnation) = (header.next_offset(), header.incarnation);
+                let end = reached.end;
+                if intact && reached.take(&header) && header.base > end {
+                    tell(engine, log, segment, (end, header.base));
                 }
                 position + wide(header.frame_bytes())
             }
@@ -158,8 +157,8 @@ fn scrub(
             }
         }
     }
-    if end < segment.end() {
-        tell(engine, log, segment, (end, segment.end()));
+    if reached.end < segment.end() {
+        tell(engine, log, segment, (reached.end, segment.end()));
     }
     engine.scrubbed.segments.fetch_add(1, Ordering::Relaxed);
     Ok(true)

@@ -286,9 +286,15 @@ impl Segment {
     pub(crate) fn rebuild_index(&self, files: &SegmentFiles) -> Result<(), IoError> {
         // One at a time: the lock on the files is free while they are open.
         let _one = self.damage.lock();
-        let entries = fill_index(&files.store, &files.index, self.base, self.entries())?;
+        let entries = fill_index(&files.store, &files.index, self.frames(), self.entries())?;
         log::warn!(path:% = self.index_path().display(), entries; "index_rebuilt");
         Ok(())
+    }
+
+    /// Which of its frames count. As long as it is active there may be some behind `end` already.
+    fn frames(&self) -> Reached {
+        let frames = Reached::nothing(self.base);
+        if self.is_sealed() { frames.within(self.end()) } else { frames }
     }
 
     pub(crate) fn entries(&self) -> u32 {
@@ -311,10 +317,10 @@ impl Segment {
         }
         let entries = match known {
             Some(entries) => entries,
-            None => each_frame(&store, self.base, |_, _, _| true)?,
+            None => each_frame(&store, self.frames(), |_, _, _| true)?,
         };
         let index = self.replace_index(&path, entries);
-        let filled = fill_index(&store, &index, self.base, entries)?;
+        let filled = fill_index(&store, &index, self.frames(), entries)?;
         self.entries.store(entries, Ordering::Release);
         log::warn!(path:% = path.display(), entries = filled; "index_replaced");
         Ok(SegmentFiles::new(store, index, &self.cache))
@@ -368,22 +374,22 @@ impl Segment {
         store: &Store,
         offset: Offset,
     ) -> Result<(Offset, Option<Offset>), IoError> {
-        let mut from = self.base;
+        let end = self.end();
+        let mut reached = Reached::nothing(self.base).within(end);
         let mut scan = Scan::verified(store, wide(STORE_HEADER_BYTES))?;
         loop {
+            // Also if a frame holds the offset, where nothing leads to it.
+            let from = reached.end.min(offset);
             match scan.next()? {
-                Found::Frame { header, intact: true, .. } if header.base > offset => {
-                    return Ok((from, Some(header.base)));
+                Found::Frame { header, intact, .. } => {
+                    if intact && reached.take(&header) && header.base > offset {
+                        return Ok((from, Some(header.base)));
+                    }
                 }
-                Found::Frame { header, intact: true, .. } => {
-                    // Also if it holds the offset, where nothing leads to it.
-                    from = from.max(header.next_offset().min(offset));
-                }
-                Found::Frame { .. } => {}
-                Found::Footer { .. } => return Ok((from, Some(self.end()))),
+                Found::Footer { .. } => return Ok((from, Some(end))),
                 Found::Nothing { .. } => {
                     if !scan.resync()? {
-                        return Ok((from, Some(self.end())));
+                        return Ok((from, Some(end)));
                     }
                 }
             }
@@ -397,14 +403,13 @@ fn facts_of(store: &Store) -> Result<Facts, IoError> {
 }
 
 /// Calls `each` with the entry number, relative offset and position of every frame of the store
-/// that counts by its header.
+/// that counts by its header; `reached` is what there is before the first.
 pub(crate) fn each_frame(
     store: &Store,
-    base: Offset,
+    mut reached: Reached,
     mut each: impl FnMut(u32, u32, u64) -> bool,
 ) -> Result<u32, IoError> {
-    let mut n = 0;
-    let mut reached = Reached::nothing(base);
+    let (mut n, base) = (0, reached.end);
     let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
     loop {
         match scan.next()? {
@@ -436,11 +441,11 @@ pub(crate) fn each_frame(
 pub(crate) fn fill_index(
     store: &Store,
     index: &Index,
-    base: Offset,
+    frames: Reached,
     entries: u32,
 ) -> Result<u32, IoError> {
     let mut last = (0, wide(STORE_HEADER_BYTES));
-    let filled = each_frame(store, base, |n, relative, position| {
+    let filled = each_frame(store, frames, |n, relative, position| {
         let fits = n < entries && index.put(n, relative, position);
         if fits {
             last = (relative, position);

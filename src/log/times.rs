@@ -7,6 +7,7 @@
 use super::error::{IoError, ReadError};
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use super::offset::Offset;
+use super::reached::Reached;
 use super::scan::{Found, Scan};
 use super::segment::{Segment, SegmentFiles};
 use super::store::{Store, StoreFault};
@@ -101,16 +102,16 @@ impl Segment {
 
     /// Walks the headers of the store.
     fn walk(&self, store: &Store, time_us: u64, limit: Offset) -> Result<Offset, ReadError> {
-        let mut older_until = self.base();
+        let mut reached = Reached::nothing(self.base()).within(self.end());
         let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
-        while older_until < limit {
+        while reached.end < limit {
+            let older_until = reached.end;
             match scan.next()? {
-                // A frame below the last one is left over from before a cut.
-                Found::Frame { header, .. } if header.base < older_until => {}
+                Found::Frame { header, .. } if reached.refusal(&header).is_some() => {}
                 Found::Frame { header, .. }
                     if header.append_time_us < time_us && header.base < limit =>
                 {
-                    older_until = header.next_offset();
+                    reached.take(&header);
                 }
                 Found::Frame { header, .. } if header.base == older_until => {
                     return Ok(older_until);

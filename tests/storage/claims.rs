@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use varve::log::{
-    Append, Disk, Durability, LogOverrides, Options, Producer, ProducerId, ReadError, SimDisk,
-    SimTime, Tear, VerifyProgress, verify,
+    Append, Disk, Durability, LogOverrides, Offset, Options, Producer, ProducerId, ReadError,
+    SimDisk, SimTime, Tear, VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -181,34 +181,34 @@ fn r8_no_store_goes_that_may_have_records_above_the_start() {
     assert_eq!(files(&rig.disk, ".store"), stores);
 }
 
-/// A batch claimed the offsets of the next one too, under an incarnation that was over, and the
-/// index was made anew by it: the next batch could not be reached any more, and its offsets were
-/// answered with the other's records. Recovery never counted such a frame.
-#[test]
-fn r9_an_index_that_is_made_anew_leads_to_the_batches_that_recovery_accepts() {
-    let rig = Rig::new();
-    let all = rig.fill(20);
-    rig.logs.close().unwrap();
-    let path = &files(&rig.disk, ".store")[0];
-    let mut bytes = rig.disk.bytes(path).unwrap();
+/// Has the second batch of the first store claim what `change` makes of its header, under right
+/// checksums, and the index gone. The header of the third is handed over too.
+fn second_claims(disk: &SimDisk, change: impl FnOnce(&mut [u8], &[u8])) {
+    let path = &files(disk, ".store")[0];
+    let mut bytes = disk.bytes(path).unwrap();
     let seed = crc32c::crc32c(&bytes[24..56]);
-    let number = |bytes: &[u8], at| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let after = |bytes: &[u8], at: usize| {
-        let payload = usize::try_from(number(bytes, at + 8)).unwrap();
+        let payload = usize::try_from(number(&bytes[at + 8..])).unwrap();
         (at + 88 + payload).next_multiple_of(8)
     };
     let second = after(&bytes, 128);
     let third = after(&bytes, second);
     assert!(bytes[after(&bytes, third)..].starts_with(b"VFRM"), "a fourth in the same store");
-    let claimed = number(&bytes, second + 12) + number(&bytes, third + 12);
-    bytes[second + 12..second + 16].copy_from_slice(&claimed.to_le_bytes());
-    bytes[second + 32] -= 1;
-    let crc = crc32c::crc32c_append(seed, &bytes[second + 8..second + 88]);
-    bytes[second + 4..second + 8].copy_from_slice(&crc.to_le_bytes());
-    rig.disk.damage(path, &bytes).unwrap();
-    rig.disk.remove(&files(&rig.disk, ".index")[0]).unwrap();
+    let (before, behind) = bytes.split_at_mut(third);
+    let header = &mut before[second..second + 88];
+    change(header, behind);
+    let crc = crc32c::crc32c_append(seed, &header[8..]).to_le_bytes();
+    header[4..8].copy_from_slice(&crc);
+    disk.damage(path, &bytes).unwrap();
+    disk.remove(&files(disk, ".index")[0]).unwrap();
+}
 
-    let rig = open(&rig.disk);
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().unwrap())
+}
+
+/// All is there but the second batch, of which all is told as damaged, and nothing else.
+fn only_the_second_is_lost(rig: &Rig, all: &[(Offset, Batch)]) {
     for (n, (base, batch)) in all.iter().enumerate() {
         match rig.log.read(*base, 1) {
             Ok(chunk) => {
@@ -223,5 +223,46 @@ fn r9_an_index_that_is_made_anew_leads_to_the_batches_that_recovery_accepts() {
             }
             Err(other) => panic!("{base}: {other}"),
         }
+    }
+}
+
+/// A batch claimed the offsets of the next one too, under an incarnation that was over, and the
+/// index was made anew by it: the next batch could not be reached any more, and its offsets were
+/// answered with the other's records. Recovery never counted such a frame.
+#[test]
+fn r9_an_index_that_is_made_anew_leads_to_the_batches_that_recovery_accepts() {
+    let rig = Rig::new();
+    let all = rig.fill(20);
+    rig.logs.close().unwrap();
+    second_claims(&rig.disk, |header, next| {
+        let claimed = number(&header[12..]) + number(&next[12..]);
+        header[12..16].copy_from_slice(&claimed.to_le_bytes());
+        header[32] -= 1;
+    });
+    only_the_second_is_lost(&open(&rig.disk), &all);
+}
+
+/// A batch claimed offsets far behind its segment, and the index was made anew by it, the scrubber
+/// and the search for a time went by it: the rest of the segment was lost.
+#[test]
+fn r9_r10_a_batch_that_claims_offsets_of_other_segments_hides_none_of_its_own() {
+    let looks: [fn(&Rig, u64); 3] = [
+        |_, _| {},
+        |rig, _| rig.logs.scrub(),
+        |rig, time_us| {
+            let _damage_or_not = rig.log.offset_at_time(time_us);
+        },
+    ];
+    for look in looks {
+        let rig = Rig::new();
+        let all = rig.fill(20);
+        let time_us = rig.log.time_at_us(all[3].0).unwrap().unwrap();
+        rig.logs.close().unwrap();
+        second_claims(&rig.disk, |header, _| {
+            header[16..24].copy_from_slice(&1_000_000_u64.to_le_bytes());
+        });
+        let rig = open(&rig.disk);
+        look(&rig, time_us);
+        only_the_second_is_lost(&rig, &all);
     }
 }

@@ -69,6 +69,13 @@ fn r6_an_offset_that_is_refused_lies_in_the_damage_it_is_refused_for() {
     recovery::check(include_bytes!("../fuzz/found/recovery/frame-out-of-its-segment"));
 }
 
+/// A frame in a sealed segment claimed offsets far behind the log's end, under right checksums, and
+/// passed for where reading goes on behind damage: all segments behind were skipped.
+#[test]
+fn r6_reading_goes_on_behind_damage_at_the_next_segment_at_the_latest() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/frame-beyond-its-segment"));
+}
+
 /// Before a strict start refused a log whose producers were lost, its damaged meta file had been
 /// written anew and a segment thrown away, though a refusal says that nothing was changed.
 #[test]

@@ -96,13 +96,12 @@ fn replay(
     from: Offset,
     producers: &mut Producers,
 ) -> Result<(), OpenError> {
-    let mut reached = Reached::nothing(segment.base());
+    let mut reached = Reached::nothing(segment.base()).within(segment.end());
     let mut scan = Scan::headers(store, begin)?;
     while reached.end < segment.end() {
         match scan.next()? {
             Found::Frame { header, .. } => {
-                let is_within = header.next_offset() <= segment.end();
-                if is_within && reached.take(&header) && header.base >= from {
+                if reached.take(&header) && header.base >= from {
                     producers.replay(&header);
                 }
             }

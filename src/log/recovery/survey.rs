@@ -146,7 +146,7 @@ impl Walk<'_> {
                     // Its header is valid, so what it says of the past holds even if the frame is
                     // not whole or stands where it should not.
                     self.survey.durable_end = self.survey.durable_end.max(header.durable_end);
-                    let reached = Reached { end: mark.durable_end, incarnation: mark.incarnation };
+                    let reached = Reached::so_far(mark.durable_end, mark.incarnation);
                     if intact && reached.refusal(&header).is_none() {
                         self.accept(&mut mark, &header, position);
                     } else {

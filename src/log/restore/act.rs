@@ -14,6 +14,7 @@ use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::offset::Offset;
 use crate::log::producers::{Producers, ProducersFile, read as read_producers};
+use crate::log::reached::Reached;
 use crate::log::scan::{Found, Scan};
 use crate::log::segment::{each_frame, fill_index};
 use crate::log::store::Store;
@@ -96,10 +97,11 @@ impl Work<'_> {
         prefix::copy(&old, (&*file, &path), end, footer)?;
         file.sync().map_err(IoError::at(SYNC, &path))?;
         let store = self.open(base)?;
-        let entries = each_frame(&store, base, |_, _, _| true)?;
+        let frames = Reached::nothing(base);
+        let entries = each_frame(&store, frames, |_, _, _| true)?;
         let path = names::index(&self.directory(), base);
         let index = Index::create(disk, &path, entries)?;
-        fill_index(&store, &index, base, entries)?;
+        fill_index(&store, &index, frames, entries)?;
         index.sync().map_err(IoError::at(SYNC, &path))
     }
 

@@ -12,6 +12,7 @@ use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::names::{self, LogName};
 use crate::log::offset::{LogId, Offset};
+use crate::log::reached::Reached;
 use crate::log::seed::salt;
 use crate::log::segment::{each_frame, fill_index};
 use crate::log::store::Store;
@@ -155,7 +156,7 @@ impl Work<'_> {
         // Left over from an attempt that was cut short; absent in most cases.
         let _absent = self.disk.remove(&path);
         let index = Index::create(self.disk, &path, entries)?;
-        fill_index(&store, &index, base, entries)?;
+        fill_index(&store, &index, Reached::nothing(base), entries)?;
         index.sync().map_err(IoError::at(SYNC, &path))?;
         let file = self.disk.open(&path).map_err(IoError::at("open", &path))?;
         self.put(&*file, &path, &names::index(self.directory, base))
@@ -166,7 +167,7 @@ impl Work<'_> {
             Some(id) => self.open(id, base)?,
             None => return Ok(0),
         };
-        Ok(each_frame(&store, base, |_, _, _| true)?)
+        Ok(each_frame(&store, Reached::nothing(base), |_, _, _| true)?)
     }
 
     fn open(&self, id: LogId, base: Offset) -> Result<Store, IoError> {
