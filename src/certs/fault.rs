@@ -175,7 +175,10 @@ fn advice(nearest: Option<&str>, known: &[&str]) -> String {
 fn known_profiles(known: &[String]) -> String {
     match known {
         [] => "there is none, add it to \"profiles\"".to_owned(),
-        _ => format!("there are {}", known.join(", ")),
+        _ => {
+            let names: Vec<_> = known.iter().map(|name| name.escape_debug().to_string()).collect();
+            format!("there are {}", names.join(", "))
+        }
     }
 }
 

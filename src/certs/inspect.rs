@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::error::CertsError;
 use super::usage;
-use crate::tls::identity::subject_of_parts;
+use crate::tls::identity::subject_of;
 use crate::tls::parts::{AlternativeName, Parts};
 use crate::tls::pem::Bundle;
 use crate::tls::{Malformed, Moment, Role, checks};
@@ -80,7 +80,7 @@ impl Summary {
         now: Moment,
     ) -> Result<Self, Malformed> {
         let (not_before, not_after) = checks::validity(certificate)?;
-        let (varve_subject, no_varve_subject) = match subject_of_parts(parts) {
+        let (varve_subject, no_varve_subject) = match subject_of(certificate) {
             Ok(subject) => (Some(subject.to_string()), None),
             Err(reason) => (None, Some(reason.to_string())),
         };

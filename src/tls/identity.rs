@@ -9,7 +9,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use openssl::base64;
 use openssl::x509::X509Ref;
 use thiserror::Error;
 
@@ -27,8 +26,8 @@ pub struct Subject(Arc<str>);
 /// Why a certificate gives no subject.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IdentityError {
-    /// It is not a certificate in PEM.
-    #[error("not a certificate in PEM")]
+    /// OpenSSL does not write it in DER.
+    #[error("not a certificate that OpenSSL can write in DER")]
     NotACertificate,
     /// Its bytes do not have the form of a certificate.
     #[error("{0}")]
@@ -83,30 +82,16 @@ pub enum IdentityError {
 /// Any of [`IdentityError`]'s; such a client must get no access at all.
 pub fn subject_of(certificate: &X509Ref) -> Result<Subject, IdentityError> {
     let der = certificate.to_der().map_err(|_| IdentityError::NotACertificate)?;
-    subject_of_parts(&Parts::read(&der)?)
+    let parts = Parts::read(&der)?;
+    // Nothing here reads names of other kinds; OpenSSL does, and has no names at all if it cannot.
+    let has_others = parts.alternative_names.contains(&AlternativeName::Other);
+    if has_others && certificate.subject_alt_names().is_none() {
+        return Err(Malformed { what: "subject alternative names" }.into());
+    }
+    subject_of_parts(&parts)
 }
 
-/// Reads the subject of the first certificate in `pem`, as the gRPC core hands out that of a peer.
-///
-/// A server asks this for every call, so the certificate does not go through OpenSSL once more: the
-/// core has verified it, and OpenSSL's decoder takes thirty times as long.
-///
-/// # Errors
-///
-/// As [`subject_of`].
-pub fn subject_of_pem(pem: &[u8]) -> Result<Subject, IdentityError> {
-    let der = decode_pem(pem).ok_or(IdentityError::NotACertificate)?;
-    subject_of_parts(&Parts::read(&der)?)
-}
-
-fn decode_pem(pem: &[u8]) -> Option<Vec<u8>> {
-    let (_, rest) = str::from_utf8(pem).ok()?.split_once("-----BEGIN CERTIFICATE-----")?;
-    let (lines, _) = rest.split_once("-----END CERTIFICATE-----")?;
-    let digits: String = lines.lines().collect();
-    base64::decode_block(&digits).ok()
-}
-
-pub(crate) fn subject_of_parts(parts: &Parts<'_>) -> Result<Subject, IdentityError> {
+fn subject_of_parts(parts: &Parts<'_>) -> Result<Subject, IdentityError> {
     let uris: Vec<&[u8]> = parts
         .alternative_names
         .iter()

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use openssl::ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod, SslVerifyMode, SslVersion};
+use openssl::x509::X509;
 use varve::certs::{CaOrder, LeafOrder, Written, inspect, issue, make_ca};
-use varve::tls::identity::subject_of_pem;
+use varve::tls::identity::subject_of;
 use varve::tls::{Credentials, TlsError};
 
 /// A folder with what `varve certs` makes of the requests in `certs/`.
@@ -68,7 +69,8 @@ impl Made {
     }
 
     fn subject(&self, name: &str) -> String {
-        subject_of_pem(&fs::read(self.path(&format!("{name}.pem"))).unwrap()).unwrap().to_string()
+        let pem = fs::read(self.path(&format!("{name}.pem"))).unwrap();
+        subject_of(&X509::from_pem(&pem).unwrap()).unwrap().to_string()
     }
 
     /// What `cfssl` makes of the same requests, stored as `cfssljson -bare` does.

@@ -217,6 +217,9 @@ fn bad_profiles_are_refused_also_if_another_is_wanted() {
     let known = vec!["server".to_owned(), "client".to_owned()];
     assert_eq!(fault, Fault::NoProfile { given: "Server".to_owned(), known });
     assert_eq!(fault.to_string(), "no profile \"Server\": there are server, client");
+    let known = vec!["\0server".to_owned()];
+    let fault = Fault::NoProfile { given: "server".to_owned(), known };
+    assert_eq!(fault.to_string(), "no profile \"server\": there are \\0server");
     assert_eq!(
         config_message("{\"signing\": {}}"),
         "1: no profile \"server\": there is none, add it to \"profiles\""

@@ -4,19 +4,15 @@ use proptest::prelude::*;
 
 use super::maker::{PRINTABLE, Plan, TELETEX, UTF8, WIDE, tlv};
 use crate::tls::Malformed;
-use crate::tls::identity::{IdentityError, Subject, subject_of, subject_of_pem};
+use crate::tls::identity::{IdentityError, Subject, subject_of};
 
 const MAIL: u8 = 0x81;
 const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
 const ADDRESS: u8 = 0x87;
 
-/// The subject by both ways to ask for it.
 fn subject(plan: Plan) -> Result<String, IdentityError> {
-    let made = plan.self_signed();
-    let subject = subject_of(&made.certificate);
-    assert_eq!(subject_of_pem(&made.certificate_pem()), subject);
-    subject.map(|subject| subject.to_string())
+    subject_of(&plan.self_signed().certificate).map(|subject| subject.to_string())
 }
 
 fn subject_of_names(names: &[(u8, &[u8])]) -> Result<String, IdentityError> {
@@ -124,13 +120,16 @@ fn a_subject_has_at_most_255_bytes() {
 #[test]
 fn malformed_alternative_names_refuse_and_do_not_count_as_absent() {
     let what = "subject alternative names";
-    let values: [&[u8]; 5] = [
+    let values: [&[u8]; 7] = [
         b"",
         b"\x30\x05\x86\x01",
         b"\x31\x00",
         b"\x30\x00\x00",
         // A URI in the constructed form, which DER forbids.
         b"\x30\x04\xa6\x02\x86\x00",
+        // Found by fuzzing: beside a right URI, an EDI party and a registered id that are none.
+        b"\x30\x19\x86\x0cspiffe://a/b\xa5\x09https://c",
+        b"\x30\x11\x86\x0cspiffe://a/b\x88\x01\x80",
     ];
     for value in values {
         let plan = Plan::named("root").raw_extension("2.5.29.17", value);
@@ -139,31 +138,20 @@ fn malformed_alternative_names_refuse_and_do_not_count_as_absent() {
 }
 
 #[test]
+fn names_of_other_kinds_are_passed_over() {
+    let party = tlv(0xa5, &tlv(0xa1, &tlv(UTF8, b"nobody")));
+    let directory = tlv(0xa4, b"\x30\x00");
+    for (tag, name) in [(0xa5, &party[2..]), (0xa4, &directory[2..]), (0x88, &[0x2a, 3])] {
+        assert_eq!(subject_beside(&[(tag, name), (URI, b"spiffe://a")]).unwrap(), "spiffe://a");
+        assert_eq!(subject_beside(&[(tag, name)]).unwrap(), "root");
+    }
+}
+
+#[test]
 fn two_extensions_of_alternative_names_are_refused() {
     let twice =
         Plan::named("root").alternative(&tlv(DNS, b"a")).alternative(&tlv(URI, b"spiffe://b"));
     assert!(matches!(subject(twice), Err(IdentityError::Malformed(_))));
-}
-
-#[test]
-fn the_first_certificate_in_pem_counts() {
-    let [root, other] = ["root", "other"].map(|name| Plan::named(name).self_signed());
-    let pem = [b"words\n", &root.certificate_pem()[..], &other.certificate_pem()].concat();
-    assert_eq!(subject_of_pem(&pem).unwrap().as_str(), "root");
-    let dos = String::from_utf8(root.certificate_pem()).unwrap().replace('\n', "\r\n");
-    assert_eq!(subject_of_pem(dos.as_bytes()).unwrap().as_str(), "root");
-}
-
-#[test]
-fn what_is_no_certificate_in_pem_has_no_subject() {
-    let made = Plan::named("root").self_signed();
-    let pem = made.certificate_pem();
-    let odd = String::from_utf8(pem.clone()).unwrap().replacen("\nMII", "\n*II", 1);
-    for pem in [&b""[..], b"root", &made.key_pem(), &pem[..100], odd.as_bytes(), &[0xff]] {
-        assert_eq!(subject_of_pem(pem), Err(IdentityError::NotACertificate));
-    }
-    let empty = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
-    assert!(matches!(subject_of_pem(empty), Err(IdentityError::Malformed(_))));
 }
 
 #[test]
