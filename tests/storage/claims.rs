@@ -256,7 +256,7 @@ fn r9_r10_a_batch_that_claims_offsets_of_other_segments_hides_none_of_its_own() 
     for look in looks {
         let rig = Rig::new();
         let all = rig.fill(20);
-        let time_us = rig.log.time_at_us(all[3].0).unwrap().unwrap();
+        let time_us = rig.log.time_at_us(all[2].0).unwrap().unwrap();
         rig.logs.close().unwrap();
         second_claims(&rig.disk, |header, _| {
             header[16..24].copy_from_slice(&1_000_000_u64.to_le_bytes());
