@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::age;
 use super::archived::{ArchivedError, ArchivedSegment};
+use super::checkpoint::Slots;
 use super::disk::{Disk, OsDisk, Owner, ReadOnly, owner};
 use super::error::{IoError, OpenError};
 use super::meta::Meta;
@@ -65,9 +66,11 @@ pub fn glance(folder: &Path, logs_max: usize) -> Result<Glance, OpenError> {
     Ok(Glance { owner, logs: names.len(), logs_seen, newer, age_time })
 }
 
-/// Reads the heads of a log's settings and of its newest store.
+/// Reads a log's settings, its checkpoint, which vouches for the stores before the last, and the
+/// head of its newest store.
 fn format(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     Meta::read(disk, directory)?;
+    Slots::read(disk, directory)?;
     let files = disk.list(directory).map_err(IoError::at("list", directory))?;
     // Their names have the same number of digits.
     let Some(newest) = files.into_iter().filter(|name| name.ends_with(".store")).max() else {
@@ -112,10 +115,23 @@ mod tests {
         age::write(&OsDisk::new(), &data, 7).unwrap();
         assert_eq!(glance(&data, 0).unwrap().age_time, Some(Duration::from_micros(7)));
 
+        let log = names::logs(&data).join("default");
+        let mut slot = [b"VARVECKP", &[0; 152][..]].concat();
+        slot[12] = 2;
+        let crc = crc32c::crc32c(&slot[12..]).to_le_bytes();
+        slot[8..12].copy_from_slice(&crc);
         let mut meta = Lines::default();
         meta.put("format", 2);
-        fs::write(names::meta(&names::logs(&data).join("default")), meta.sealed()).unwrap();
-        let newer = glance(&data, 9).unwrap().newer;
-        assert!(matches!(newer, Some(OpenError::NewerFormat { .. })), "{newer:?}");
+        let meta = meta.sealed().into_bytes();
+        for (path, bytes) in [(names::checkpoint(&log), slot), (names::meta(&log), meta)] {
+            let held = fs::read(&path).unwrap_or_default();
+            fs::write(&path, bytes).unwrap();
+            let newer = glance(&data, 9).unwrap().newer;
+            let Some(OpenError::NewerFormat { path: found, .. }) = newer else {
+                panic!("{path:?}: {newer:?}")
+            };
+            assert_eq!(found, path);
+            fs::write(&path, held).unwrap();
+        }
     }
 }

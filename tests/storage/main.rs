@@ -22,6 +22,7 @@ mod format;
 mod fuzzed;
 mod many;
 mod model;
+mod newer;
 mod os;
 mod producers;
 mod readers;

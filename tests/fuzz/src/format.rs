@@ -100,6 +100,16 @@ pub fn store_header(store: &[u8]) -> Option<(&[u8], u32)> {
     Some((first.get(24..40)?, seed_of(first).filter(|_| is_valid)?))
 }
 
+/// Whether a valid copy of a store's header is that of a newer release.
+pub fn is_newer(store: &[u8]) -> bool {
+    let copies = store.chunks_exact(STORE_HEADER).take(2);
+    let mut valid = copies.filter(|copy| {
+        let crc = copy.get(..60).map(crc32c::crc32c);
+        copy.starts_with(b"VARVESTO") && u32_at(copy, 60) == crc
+    });
+    valid.any(|copy| u16_at(copy, 8) > Some(1) || u32_at(copy, 16) != Some(0))
+}
+
 /// How many frames the footer at the start of `bytes` names, and which end, if a valid one stands
 /// there.
 pub fn footer(bytes: &[u8], seed: u32) -> Option<(u32, u64)> {
@@ -132,21 +142,21 @@ pub fn batches(store: &[u8]) -> HashSet<Batch> {
     found
 }
 
-/// Whether no valid frame of a store, by the first copy of its header, goes back behind another.
+/// Whether no valid frame of a store, by the first copy of its header, goes back behind another or
+/// begins inside it.
 pub fn is_in_order(store: &[u8]) -> bool {
     let Some(seed) = seed_of(store) else { return true };
-    let (mut end, mut incarnation) = (0, 0);
+    let (mut end, mut incarnation, mut free_from) = (0, 0, 0);
     for at in (FIRST_FRAME..store.len()).step_by(8) {
         let bytes = store.get(at..).unwrap_or_default();
-        if header(bytes, seed).is_none() {
-            continue;
-        }
+        let Some(payload) = header(bytes, seed) else { continue };
         let (Some(base), Some(records)) = (u64_at(bytes, 16), u32_at(bytes, 12)) else { continue };
         let now = u64_at(bytes, 32).unwrap_or_default();
-        if base < end || now < incarnation {
+        if base < end || now < incarnation || at < free_from {
             return false;
         }
         (end, incarnation) = (base.saturating_add(records.into()), now);
+        free_from = at + payload.end;
     }
     true
 }

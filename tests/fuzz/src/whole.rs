@@ -61,7 +61,8 @@ impl Whole {
     /// Takes in the store that should follow.
     fn take(&mut self, base: u64, store: &[u8], is_last: bool) -> Option<()> {
         let (id, seed) = format::store_header(store).filter(|_| base == self.end)?;
-        if !self.bases.is_empty() && self.log_id != id || u64_at(store, 40)? != base {
+        let is_anothers = !self.bases.is_empty() && self.log_id != id;
+        if is_anothers || u64_at(store, 40)? != base || format::is_newer(store) {
             return None;
         }
         self.log_id = id.to_vec();
