@@ -28,6 +28,11 @@ impl Reached {
         Self { limit, ..self }
     }
 
+    /// The same, in a segment behind which another begins at `next`, or that is the last.
+    pub(crate) fn before(self, next: Option<Offset>) -> Self {
+        next.map_or(self, |next| self.within(next))
+    }
+
     /// Why a frame does not count that stands behind: it is over offsets that are taken, or of an
     /// older incarnation, whose frames were cut away before, or over another segment's.
     pub(crate) fn refusal(&self, header: &FrameHeader) -> Option<&'static str> {
@@ -40,6 +45,12 @@ impl Reached {
         } else {
             None
         }
+    }
+
+    /// How far the log was durable when a frame was written, by its own word; but never beyond what
+    /// it can know of, which is all before it, in this segment or below.
+    pub(crate) fn durable_end(&self, header: &FrameHeader) -> Offset {
+        header.durable_end.min(header.base).min(self.limit)
     }
 
     /// Goes on to the end of a frame that stands behind; `false` if it does not count.

@@ -1,13 +1,14 @@
 //! Values that cannot be, under checksums that are right: no sector rots so, but a fault elsewhere
 //! can write them, and a log is served all the same.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use varve::log::{
-    Append, Disk, Durability, LogOverrides, Offset, Options, Producer, ProducerId, ReadError,
-    SimDisk, SimTime, Tear, VerifyProgress, verify,
+    Append, Disk, Durability, LogOverrides, Meaning, Offset, Options, Producer, ProducerId,
+    ReadError, SimDisk, SimTime, Tear, VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -265,4 +266,60 @@ fn r9_r10_a_batch_that_claims_offsets_of_other_segments_hides_none_of_its_own() 
         look(&rig, time_us);
         only_the_second_is_lost(&rig, &all);
     }
+}
+
+/// Frames and a footer of the first segment claimed offsets far behind the log. A start that looks
+/// at all stores took them for where the log had been durable to, or for its end: it took no more
+/// appends, hid the segments behind, or threw them away as never acknowledged.
+#[test]
+fn r5_r6_claims_of_offsets_of_other_segments_cost_no_other_batch_and_no_append() {
+    const FAR: [u8; 4] = 1_000_000_u32.to_le_bytes();
+    let offset = |header: &mut [u8], _: &[u8]| header[16..20].copy_from_slice(&FAR);
+    let records = |header: &mut [u8], _: &[u8]| header[12..16].copy_from_slice(&FAR);
+    let durable_end = |header: &mut [u8], _: &[u8]| header[40..44].copy_from_slice(&FAR);
+    let claims: [(&str, bool, &dyn Fn(&SimDisk)); 4] = [
+        ("offset", true, &|disk| second_claims(disk, offset)),
+        ("records", true, &|disk| second_claims(disk, records)),
+        ("durable end", false, &|disk| second_claims(disk, durable_end)),
+        ("footer", false, &|disk| first_footer_claims(disk, &FAR)),
+    ];
+    for (what, is_lost, claim) in claims {
+        let rig = Rig::new();
+        let all = rig.fill(20);
+        rig.logs.close().unwrap();
+        claim(&rig.disk);
+        // A checkpoint would vouch for the footer.
+        rig.disk.remove(&files(&rig.disk, "checkpoint")[0]).unwrap();
+        let told = verify(&rig.disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
+        let damage = told.faults.iter().filter(|fault| fault.meaning == Meaning::Damage);
+        let damaged: BTreeSet<_> = damage.map(|fault| fault.path.clone()).collect();
+        assert_eq!(damaged, [files(&rig.disk, ".store")[0].clone()].into(), "{what}");
+
+        let rig = open(&rig.disk);
+        assert!(!rig.log.is_damaged(), "{what}: appends go on");
+        let (last, batch) = all.last().unwrap();
+        let end = last.get() + u64::from(batch.records.get());
+        assert_eq!(rig.append(&Batch::of(3)).get(), end, "{what}");
+        if is_lost {
+            only_the_second_is_lost(&rig, &all);
+        } else {
+            for (base, batch) in &all {
+                let chunk = rig.log.read(*base, 1).unwrap();
+                assert_eq!(chunk.batches().next().unwrap().payload, &*batch.payload, "{what}");
+            }
+        }
+    }
+}
+
+fn first_footer_claims(disk: &SimDisk, end: &[u8]) {
+    let path = &files(disk, ".store")[0];
+    let mut bytes = disk.bytes(path).unwrap();
+    let seed = crc32c::crc32c(&bytes[24..56]);
+    let at = bytes.len() - 72;
+    let footer = &mut bytes[at..];
+    assert!(footer.starts_with(b"VFTR"));
+    footer[16..16 + end.len()].copy_from_slice(end);
+    let crc = crc32c::crc32c_append(seed, &footer[8..]).to_le_bytes();
+    footer[4..8].copy_from_slice(&crc);
+    disk.damage(path, &bytes).unwrap();
 }

@@ -93,7 +93,8 @@ impl Survey {
             Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
         let footer = store.footer()?;
         if let Some(footer) = footer {
-            self.durable_end = self.durable_end.max(footer.end);
+            let end = next.map_or(footer.end, |next| footer.end.min(next));
+            self.durable_end = self.durable_end.max(end);
             self.incarnation = self.incarnation.max(footer.incarnation);
             let before_mark = marked.is_some_and(|mark| base < mark.base);
             if before_mark && Some(footer.end) == next {
@@ -121,7 +122,7 @@ impl Survey {
             Some(mark) if ends_as_marked(store, &mark)? => mark,
             _ => begin,
         };
-        let mut walk = Walk { survey: self, pieces: Vec::new(), broken: false };
+        let mut walk = Walk { survey: self, next, pieces: Vec::new(), broken: false };
         walk.pieces.push(Piece { from: base, mark: known, after_break: false });
         walk.run(Scan::verified(store, known.position)?, known)?;
         let pieces = walk.pieces;
@@ -133,6 +134,8 @@ impl Survey {
 /// Collects the pieces of one store.
 struct Walk<'a> {
     survey: &'a mut Survey,
+    /// Where the next store begins.
+    next: Option<Offset>,
     pieces: Vec<Piece>,
     broken: bool,
 }
@@ -143,10 +146,12 @@ impl Walk<'_> {
         loop {
             match scan.next()? {
                 Found::Frame { position, header, intact } => {
+                    let reached =
+                        Reached::so_far(mark.durable_end, mark.incarnation).before(self.next);
                     // Its header is valid, so what it says of the past holds even if the frame is
                     // not whole or stands where it should not.
-                    self.survey.durable_end = self.survey.durable_end.max(header.durable_end);
-                    let reached = Reached::so_far(mark.durable_end, mark.incarnation);
+                    let told = reached.durable_end(&header);
+                    self.survey.durable_end = self.survey.durable_end.max(told);
                     if intact && reached.refusal(&header).is_none() {
                         self.accept(&mut mark, &header, position);
                     } else {

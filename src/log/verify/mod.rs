@@ -254,7 +254,7 @@ impl Site {
             directory: &self.directory,
             log_id: self.id,
             base,
-            is_last: next.is_none(),
+            next,
             limit: self.limit,
             file_bytes,
         })

@@ -26,7 +26,8 @@ pub(super) struct Task<'a> {
     pub(super) directory: &'a Path,
     pub(super) log_id: Option<LogId>,
     pub(super) base: Offset,
-    pub(super) is_last: bool,
+    /// Where the next store begins.
+    pub(super) next: Option<Offset>,
     /// Frames from here on are not looked at.
     pub(super) limit: Option<Offset>,
     pub(super) file_bytes: u64,
@@ -132,7 +133,7 @@ impl Task<'_> {
                 let mut walk = Walk {
                     task: self,
                     walked: &mut walked,
-                    reached: Reached::nothing(self.base),
+                    reached: Reached::nothing(self.base).before(self.next),
                     broken: None,
                     segment_crc: 0,
                 };
@@ -246,7 +247,7 @@ impl Walk<'_> {
     /// A frame with a valid header: it is accepted, or it breaks the frames.
     fn take(&mut self, header: &FrameHeader, (position, intact): (u64, bool), path: &Path) {
         let durable_end = &mut self.walked.durable_end;
-        *durable_end = header.durable_end.max(*durable_end);
+        *durable_end = self.reached.durable_end(header).max(*durable_end);
         match if intact { self.reached.refusal(header) } else { Some(PAYLOAD) } {
             None => {
                 let crc = header.crc.to_le_bytes();
@@ -298,11 +299,13 @@ impl Walk<'_> {
     fn finish(&mut self, footer: Footer, path: &Path) {
         let walked = &mut *self.walked;
         walked.footer = Some(footer);
-        walked.durable_end = walked.durable_end.max(footer.end);
+        let end = self.task.next.map_or(footer.end, |next| footer.end.min(next));
+        walked.durable_end = walked.durable_end.max(end);
         let [piece] = walked.pieces.as_slice() else {
             return;
         };
-        if self.broken.is_some() || footer.end > piece.to {
+        // Then that is told, and the footer may be right.
+        if self.broken.is_some() || end > piece.to {
             return;
         }
         let times = piece.course.map(|(first, last)| (first.append_time_us, last.append_time_us));
@@ -319,7 +322,7 @@ impl Walk<'_> {
     fn look_at_tail(&mut self, scan: &mut Scan<'_>, path: &Path) -> Result<(), IoError> {
         let ends_at = self.walked.pieces.last().map_or(0, |piece| piece.ends_at);
         self.walked.tail_bytes = scan.bytes_until_zeros(ends_at)?;
-        if !self.task.is_last {
+        if self.task.next.is_some() {
             let what = "the footer is missing or damaged; the batches tell all that it would";
             self.walked.faults.push(Fault::of(path, Meaning::Derived, what).at(ends_at));
         }
