@@ -45,7 +45,8 @@ impl Chunk {
         self.frames.last().map_or(Offset::ZERO, |(header, _)| header.next_offset())
     }
 
-    /// Reads frames from `position` on. `None` if no intact frame that holds `offset` is there.
+    /// Reads frames from `position` on, none of which reaches beyond `limit`, where a batch ends.
+    /// `None` if no intact one that holds `offset` is there.
     pub(crate) fn read(
         store: &Store,
         position: u64,
@@ -75,7 +76,7 @@ impl Chunk {
             let Some((header, payload)) = frame_at(&bytes, at, store) else {
                 break;
             };
-            if header.base != expected {
+            if header.base != expected || header.next_offset() > limit {
                 break;
             }
             at += header.frame_bytes();

@@ -45,6 +45,7 @@ impl Segment {
             && let Some(header) = header_at(&files.store, position)?
             && header.base <= offset
             && offset < header.next_offset()
+            && header.next_offset() <= limit
         {
             return Ok(header.append_time_us);
         }
