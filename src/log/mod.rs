@@ -9,7 +9,7 @@
 //! | 0 | offset, producer, error, codec, width, names, clock, settings, latency, pace, |
 //! | | parallel, busy, progress |
 //! | 1 | disk, seed, frame, reached, store header, footer |
-//! | 2 | lock, copies, store, scan, prefix, index, watermark, group |
+//! | 2 | lock, copies, store, scan, prefix, index, fill, watermark, group |
 //! | 3 | chunk, files, segment, times, producers, intake, active, checkpoint, lines, meta, age, |
 //! | | readers, trash, archive, archived, retention, counters |
 //! | 4 | recovery, verify, glance |
@@ -32,6 +32,7 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod fill;
 #[cfg(feature = "floors")]
 #[doc(hidden)]
 pub mod floors;

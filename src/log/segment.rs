@@ -11,6 +11,7 @@ use super::chunk::Chunk;
 use super::disk::Disk;
 use super::error::{IoError, ReadError};
 use super::files::{Counted, FileCache};
+use super::fill::{each_frame, fill_index};
 use super::index::Index;
 use super::names;
 use super::offset::{LogId, Offset};
@@ -400,60 +401,4 @@ impl Segment {
 fn facts_of(store: &Store) -> Result<Facts, IoError> {
     let times_us = store.footer()?.map(|footer| (footer.first_time_us, footer.last_time_us));
     Ok(Facts { store_bytes: store.file_bytes()?, times_us })
-}
-
-/// Calls `each` with the entry number, relative offset and position of every frame of the store
-/// that counts by its header; `reached` is what there is before the first.
-pub(crate) fn each_frame(
-    store: &Store,
-    mut reached: Reached,
-    mut each: impl FnMut(u32, u32, u64) -> bool,
-) -> Result<u32, IoError> {
-    let (mut n, base) = (0, reached.end);
-    let mut scan = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
-    loop {
-        match scan.next()? {
-            Found::Frame { position, header, .. } => {
-                let relative = header.base.get().checked_sub(base.get());
-                let Some(relative) = relative.and_then(|r| u32::try_from(r).ok()) else {
-                    continue;
-                };
-                if !reached.take(&header) {
-                    continue;
-                }
-                if !each(n, relative, position) {
-                    return Ok(n);
-                }
-                n += 1;
-            }
-            Found::Footer { .. } => return Ok(n),
-            Found::Nothing { .. } => {
-                if !scan.resync()? {
-                    return Ok(n);
-                }
-            }
-        }
-    }
-}
-
-/// Fills the first `entries` of `index` and returns how many frames there were for them. If there
-/// were fewer, the last one stands again in the rest, so that the entries stay sorted.
-pub(crate) fn fill_index(
-    store: &Store,
-    index: &Index,
-    frames: Reached,
-    entries: u32,
-) -> Result<u32, IoError> {
-    let mut last = (0, wide(STORE_HEADER_BYTES));
-    let filled = each_frame(store, frames, |n, relative, position| {
-        let fits = n < entries && index.put(n, relative, position);
-        if fits {
-            last = (relative, position);
-        }
-        fits
-    })?;
-    for n in filled..entries {
-        index.put(n, last.0, last.1);
-    }
-    Ok(filled)
 }

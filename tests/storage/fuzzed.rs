@@ -76,6 +76,13 @@ fn r6_reading_goes_on_behind_damage_at_the_next_segment_at_the_latest() {
     recovery::check(include_bytes!("../fuzz/found/recovery/frame-beyond-its-segment"));
 }
 
+/// Copies of two frames stood before them, with a payload that did not match; an index that was
+/// made anew led to the copies, and not to what a recovery had found whole.
+#[test]
+fn r9_copies_of_frames_that_are_not_whole_hide_none() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/copies-before-their-frames"));
+}
+
 /// A closed checkpoint stood beside a sealed segment with a feature of a newer release. No release
 /// writes that; the start that looks at the segment refuses the log.
 #[test]

@@ -131,7 +131,7 @@ const FLOORS: [&[&str]; 6] = [
         "pace", "parallel", "busy", "progress",
     ],
     &["disk", "seed", "frame", "reached", "store_header", "footer"],
-    &["lock", "copies", "store", "scan", "prefix", "index", "watermark", "group"],
+    &["lock", "copies", "store", "scan", "prefix", "index", "fill", "watermark", "group"],
     &[
         "chunk",
         "files",

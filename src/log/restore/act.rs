@@ -10,13 +10,13 @@ use crate::log::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, Producers
 use crate::log::copies::{self, MayGoOn};
 use crate::log::disk::{Disk, ReadOnly};
 use crate::log::error::{IoError, SYNC};
+use crate::log::fill::{each_frame, fill_index};
 use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::offset::Offset;
 use crate::log::producers::{Producers, ProducersFile, read as read_producers};
 use crate::log::reached::Reached;
 use crate::log::scan::{Found, Scan};
-use crate::log::segment::{each_frame, fill_index};
 use crate::log::store::Store;
 use crate::log::store_header::STORE_HEADER_BYTES;
 use crate::log::width::wide;
