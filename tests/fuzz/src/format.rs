@@ -102,12 +102,15 @@ pub fn store_header(store: &[u8]) -> Option<(&[u8], u32)> {
 
 /// Whether a valid copy of a store's header is that of a newer release.
 pub fn is_newer(store: &[u8]) -> bool {
-    let copies = store.chunks_exact(STORE_HEADER).take(2);
-    let mut valid = copies.filter(|copy| {
+    valid_copies(store).any(|copy| u16_at(copy, 8) > Some(1) || u32_at(copy, 16) != Some(0))
+}
+
+/// The copies of a store's header that are valid.
+fn valid_copies(store: &[u8]) -> impl Iterator<Item = &[u8]> {
+    store.chunks_exact(STORE_HEADER).take(2).filter(|copy| {
         let crc = copy.get(..60).map(crc32c::crc32c);
         copy.starts_with(b"VARVESTO") && u32_at(copy, 60) == crc
-    });
-    valid.any(|copy| u16_at(copy, 8) > Some(1) || u32_at(copy, 16) != Some(0))
+    })
 }
 
 /// How many frames the footer at the start of `bytes` names, and which end, if a valid one stands
@@ -128,9 +131,7 @@ pub fn is_slot(slot: &[u8]) -> bool {
 /// Every batch that stands valid anywhere in a store, by either copy of its header.
 pub fn batches(store: &[u8]) -> HashSet<Batch> {
     let mut found = HashSet::new();
-    for copy in store.chunks_exact(STORE_HEADER).take(2) {
-        let crc = crc32c::crc32c(copy.get(..60).unwrap_or_default());
-        let Some(seed) = seed_of(copy).filter(|_| u32_at(copy, 60) == Some(crc)) else { continue };
+    for seed in valid_copies(store).filter_map(seed_of) {
         for at in (0..store.len()).step_by(8) {
             let bytes = store.get(at..).unwrap_or_default();
             if let Some(frame) = frame(bytes, seed) {
@@ -142,14 +143,17 @@ pub fn batches(store: &[u8]) -> HashSet<Batch> {
     found
 }
 
-/// Whether no valid frame of a store, by the first copy of its header, goes back behind another or
-/// begins inside it.
-pub fn is_in_order(store: &[u8]) -> bool {
-    let Some(seed) = seed_of(store) else { return true };
+/// Whether no frame of a store that has a valid header goes back behind another or begins inside
+/// it; of frames whose payload is valid too, if these alone count.
+pub fn is_in_order(store: &[u8], whole_alone: bool) -> bool {
+    let Some(seed) = valid_copies(store).find_map(seed_of) else { return true };
     let (mut end, mut incarnation, mut free_from) = (0, 0, 0);
     for at in (FIRST_FRAME..store.len()).step_by(8) {
         let bytes = store.get(at..).unwrap_or_default();
         let Some(payload) = header(bytes, seed) else { continue };
+        if whole_alone && frame(bytes, seed).is_none() {
+            continue;
+        }
         let (Some(base), Some(records)) = (u64_at(bytes, 16), u32_at(bytes, 12)) else { continue };
         let now = u64_at(bytes, 32).unwrap_or_default();
         if base < end || now < incarnation || at < free_from {

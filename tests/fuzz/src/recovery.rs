@@ -47,15 +47,15 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// Whether what is read can be held to. Below what a checkpoint vouches for a start looks at no
-/// frame; if frames contradict each other there, under right checksums, an index that is made anew
-/// may go by others than the one before.
+/// Whether what is read can be held to. If whole frames contradict each other, an index that is made
+/// anew may go by others than the one before. Below what a checkpoint vouches for a start looks at
+/// no frame; there also those may contradict each other of which the header alone is valid.
 fn is_believed(pieces: &[Piece]) -> bool {
     let ends_in = |piece: &&Piece, name: &str| piece.path.to_string_lossy().ends_with(name);
     let mut checkpoints = pieces.iter().filter(|piece| ends_in(piece, "checkpoint"));
     let mut stores = pieces.iter().filter(|piece| ends_in(piece, ".store"));
-    !checkpoints.any(|file| file.bytes.chunks(SLOT_BYTES).any(format::is_slot))
-        || stores.all(|store| format::is_in_order(&store.bytes))
+    let is_vouched = checkpoints.any(|file| file.bytes.chunks(SLOT_BYTES).any(format::is_slot));
+    stores.all(|store| format::is_in_order(&store.bytes, !is_vouched))
 }
 
 /// A refusal to open says that nothing of the log was changed.
