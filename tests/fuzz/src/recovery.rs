@@ -187,6 +187,8 @@ fn append(rig: &Rig, payload: &[u8]) -> Option<Batch> {
     let pending = match rig.log.append(payload, NonZeroU32::MIN, Durability::Synced) {
         Ok(pending) => pending,
         Err(AppendError::Damaged) if rig.log.is_damaged() => return None,
+        // As the log's settings say.
+        Err(AppendError::TooLarge { bytes, limit }) if bytes > limit => return None,
         Err(error) => panic!("{error:?}"),
     };
     let (base, time_us) = (pending.base_offset().get(), pending.append_time_us());
