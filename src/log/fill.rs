@@ -10,8 +10,8 @@ use super::width::wide;
 
 /// Calls `each` with the entry number, relative offset and position of every frame of the store
 /// that counts by its header, until it returns `false`, and tells how many it took; `reached` is
-/// what there is before the first. If headers contradict each other, it begins anew and goes by
-/// whole frames alone, as a recovery does.
+/// what there is before the first. If headers contradict each other, it begins anew, and frames
+/// count that are whole, as in a recovery.
 pub(crate) fn each_frame(
     store: &Store,
     reached: Reached,
@@ -57,7 +57,8 @@ fn walk(
             Found::Frame { .. } => {}
             Found::Footer { .. } => return Ok(walked),
             Found::Nothing { .. } => {
-                if !scan.resync()? {
+                // Behind what was asked for may be nothing but the space that appends will take.
+                if !is_taking || !scan.resync()? {
                     return Ok(walked);
                 }
             }

@@ -47,9 +47,10 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// Whether what is read can be held to. If whole frames contradict each other, an index that is made
-/// anew may go by others than the one before. Below what a checkpoint vouches for a start looks at
-/// no frame; there also those may contradict each other of which the header alone is valid.
+/// Whether what is read can be held to. If whole frames contradict each other, an index that is
+/// made anew may go by others than the one before. Below what a checkpoint vouches for a start
+/// looks at no frame; there also those may contradict each other of which the header alone is
+/// valid.
 fn is_believed(pieces: &[Piece]) -> bool {
     let ends_in = |piece: &&Piece, name: &str| piece.path.to_string_lossy().ends_with(name);
     let mut checkpoints = pieces.iter().filter(|piece| ends_in(piece, "checkpoint"));
