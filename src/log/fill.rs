@@ -8,82 +8,91 @@ use super::store::Store;
 use super::store_header::STORE_HEADER_BYTES;
 use super::width::wide;
 
-/// Calls `each` with the entry number, relative offset and position of every frame of the store
-/// that counts by its header, until it returns `false`, and tells how many it took; `reached` is
-/// what there is before the first. If headers contradict each other, it begins anew, and frames
-/// count that are whole, as in a recovery.
-pub(crate) fn each_frame(
-    store: &Store,
+/// The frames of a store that an index is to lead to: those that count by their headers, or, if
+/// headers contradict each other, those that count and are whole, as in a recovery.
+#[derive(Debug)]
+pub(crate) struct Frames<'a> {
+    store: &'a Store,
+    /// What there is before the first.
     reached: Reached,
-    mut each: impl FnMut(u32, u32, u64) -> bool,
-) -> Result<u32, IoError> {
-    let by_headers = Scan::headers(store, wide(STORE_HEADER_BYTES))?;
-    let walked = walk(by_headers, reached, &mut each)?;
-    if !walked.has_refused {
-        return Ok(walked.taken);
-    }
-    let by_frames = Scan::verified(store, wide(STORE_HEADER_BYTES))?;
-    Ok(walk(by_frames, reached, &mut each)?.taken)
+    /// Only those with intact payloads count.
+    whole_alone: bool,
+    count: u32,
 }
 
-/// How a walk through a store's frames went.
+impl<'a> Frames<'a> {
+    /// Looks at the headers of at least `most` frames, if there are so many.
+    pub(crate) fn of(store: &'a Store, reached: Reached, most: u32) -> Result<Self, IoError> {
+        let mut frames = Self { store, reached, whole_alone: false, count: 0 };
+        let mut walked = frames.walk(most, |_, _, _| {})?;
+        if walked.has_refused {
+            frames.whole_alone = true;
+            walked = frames.walk(most, |_, _, _| {})?;
+        }
+        frames.count = walked.taken;
+        Ok(frames)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Fills the first `entries` of `index` and returns how many frames there were for them. If
+    /// there were fewer, the last one stands again in the rest, so that the entries stay sorted.
+    ///
+    /// Others may do so at the same time: all write the same.
+    pub(crate) fn fill(&self, index: &Index, entries: u32) -> Result<u32, IoError> {
+        let mut filled = 0;
+        let mut last = (0, wide(STORE_HEADER_BYTES));
+        self.walk(entries, |n, relative, position| {
+            if n < entries && index.put(n, relative, position) {
+                (filled, last) = (n + 1, (relative, position));
+            }
+        })?;
+        for n in filled..entries {
+            index.put(n, last.0, last.1);
+        }
+        Ok(filled)
+    }
+
+    /// Calls `each` with the number, relative offset and position of every frame, at least of the
+    /// first `most`.
+    fn walk(&self, most: u32, mut each: impl FnMut(u32, u32, u64)) -> Result<Walked, IoError> {
+        let start = wide(STORE_HEADER_BYTES);
+        let new = if self.whole_alone { Scan::verified } else { Scan::headers };
+        let mut scan = new(self.store, start)?;
+        let (mut walked, mut reached) = (Walked::default(), self.reached);
+        loop {
+            match scan.next()? {
+                Found::Frame { position, header, intact: true } => {
+                    let relative = header.base.get().checked_sub(self.reached.end.get());
+                    let Some(relative) = relative.and_then(|r| u32::try_from(r).ok()) else {
+                        continue;
+                    };
+                    if reached.take(&header) {
+                        each(walked.taken, relative, position);
+                        walked.taken += 1;
+                    } else {
+                        walked.has_refused = true;
+                    }
+                }
+                Found::Frame { .. } => {}
+                Found::Footer { .. } => return Ok(walked),
+                Found::Nothing { .. } => {
+                    // Behind the last one may be nothing but the space that appends will take.
+                    if walked.taken >= most || !scan.resync()? {
+                        return Ok(walked);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How a walk went.
 #[derive(Debug, Default)]
 struct Walked {
     taken: u32,
     has_refused: bool,
-}
-
-fn walk(
-    mut scan: Scan<'_>,
-    mut reached: Reached,
-    each: &mut impl FnMut(u32, u32, u64) -> bool,
-) -> Result<Walked, IoError> {
-    let base = reached.end;
-    let (mut walked, mut is_taking) = (Walked::default(), true);
-    loop {
-        match scan.next()? {
-            Found::Frame { position, header, intact: true } => {
-                let relative = header.base.get().checked_sub(base.get());
-                let Some(relative) = relative.and_then(|r| u32::try_from(r).ok()) else {
-                    continue;
-                };
-                if !reached.take(&header) {
-                    walked.has_refused = true;
-                    continue;
-                }
-                is_taking = is_taking && each(walked.taken, relative, position);
-                walked.taken += u32::from(is_taking);
-            }
-            Found::Frame { .. } => {}
-            Found::Footer { .. } => return Ok(walked),
-            Found::Nothing { .. } => {
-                // Behind what was asked for may be nothing but the space that appends will take.
-                if !is_taking || !scan.resync()? {
-                    return Ok(walked);
-                }
-            }
-        }
-    }
-}
-
-/// Fills the first `entries` of `index` and returns how many frames there were for them. If there
-/// were fewer, the last one stands again in the rest, so that the entries stay sorted.
-pub(crate) fn fill_index(
-    store: &Store,
-    index: &Index,
-    frames: Reached,
-    entries: u32,
-) -> Result<u32, IoError> {
-    let mut last = (0, wide(STORE_HEADER_BYTES));
-    let filled = each_frame(store, frames, |n, relative, position| {
-        let fits = n < entries && index.put(n, relative, position);
-        if fits {
-            last = (relative, position);
-        }
-        fits
-    })?;
-    for n in filled..entries {
-        index.put(n, last.0, last.1);
-    }
-    Ok(filled)
 }

@@ -28,7 +28,7 @@ impl Reached {
         Self { limit, ..self }
     }
 
-    /// The same, in a segment behind which another begins at `next`, or that is the last.
+    /// The same, where another segment begins at `next`, or none does.
     pub(crate) fn before(self, next: Option<Offset>) -> Self {
         next.map_or(self, |next| self.within(next))
     }
@@ -50,7 +50,12 @@ impl Reached {
     /// How far the log was durable when a frame was written, by its own word; but never beyond what
     /// it can know of, which is all before it, in this segment or below.
     pub(crate) fn durable_end(&self, header: &FrameHeader) -> Offset {
-        header.durable_end.min(header.base).min(self.limit)
+        self.at_most(header.durable_end.min(header.base))
+    }
+
+    /// An end that something in the store names, but never beyond where the segment ends.
+    pub(crate) fn at_most(&self, end: Offset) -> Offset {
+        end.min(self.limit)
     }
 
     /// Goes on to the end of a frame that stands behind; `false` if it does not count.

@@ -11,7 +11,7 @@ use super::chunk::Chunk;
 use super::disk::Disk;
 use super::error::{IoError, ReadError};
 use super::files::{Counted, FileCache};
-use super::fill::{each_frame, fill_index};
+use super::fill::Frames;
 use super::index::Index;
 use super::names;
 use super::offset::{LogId, Offset};
@@ -219,7 +219,7 @@ impl Segment {
     }
 
     /// Whole frames from the one that holds `offset`, which lies in this segment below `limit`: at
-    /// least one, then as many as fit in `bytes_max`, none that begins at or above `limit`.
+    /// least one, then as many as fit in `bytes_max`, none that reaches beyond `limit`.
     pub(crate) fn read(
         &self,
         offset: Offset,
@@ -287,15 +287,17 @@ impl Segment {
     pub(crate) fn rebuild_index(&self, files: &SegmentFiles) -> Result<(), IoError> {
         // One at a time: the lock on the files is free while they are open.
         let _one = self.damage.lock();
-        let entries = fill_index(&files.store, &files.index, self.frames(), self.entries())?;
+        let entries = self.entries();
+        let frames = Frames::of(&files.store, self.bounds(), entries)?;
+        let entries = frames.fill(&files.index, entries)?;
         log::warn!(path:% = self.index_path().display(), entries; "index_rebuilt");
         Ok(())
     }
 
     /// Which of its frames count. As long as it is active there may be some behind `end` already.
-    fn frames(&self) -> Reached {
-        let frames = Reached::nothing(self.base);
-        if self.is_sealed() { frames.within(self.end()) } else { frames }
+    fn bounds(&self) -> Reached {
+        let nothing = Reached::nothing(self.base);
+        if self.is_sealed() { nothing.within(self.end()) } else { nothing }
     }
 
     pub(crate) fn entries(&self) -> u32 {
@@ -316,12 +318,10 @@ impl Segment {
             self.entries.store(entries, Ordering::Release);
             return Ok(SegmentFiles::new(store, index, &self.cache));
         }
-        let entries = match known {
-            Some(entries) => entries,
-            None => each_frame(&store, self.frames(), |_, _, _| true)?,
-        };
+        let frames = Frames::of(&store, self.bounds(), known.unwrap_or(u32::MAX))?;
+        let entries = known.unwrap_or(frames.count());
         let index = self.replace_index(&path, entries);
-        let filled = fill_index(&store, &index, self.frames(), entries)?;
+        let filled = frames.fill(&index, entries)?;
         self.entries.store(entries, Ordering::Release);
         log::warn!(path:% = path.display(), entries = filled; "index_replaced");
         Ok(SegmentFiles::new(store, index, &self.cache))

@@ -10,6 +10,7 @@ Uses nothing but the standard library, and changes nothing. The server should no
 """
 
 import json
+import math
 import re
 import struct
 import sys
@@ -171,6 +172,11 @@ def read_producers(path, log_id, report):
 
 
 # Stores.
+
+
+def head_of(path):
+    with path.open("rb") as store:
+        return store.read(STORE_HEADER_BYTES)
 
 
 def read_store_header(data, path):
@@ -414,14 +420,19 @@ class Log:
         stores = [(base, path) for base, path in stores if base >= self.start]
         self.checkpoint = checkpoint
         self.check_bases([base for base, _ in stores])
-        for base, path in stores:
-            self.survey(base, path)
+        heads = [read_store_header(head_of(path), path) for _, path in stores]
+        self.log_id = self.log_id or next((head[0] for head in heads if head), None)
+        # For each store where the next one begins whose header is valid.
+        bounds, bound = [], math.inf
+        for (base, _), head in zip(reversed(stores), reversed(heads)):
+            bounds.append(bound)
+            if head and head[:2] == (self.log_id, base):
+                bound = base
+        for (base, path), head, bound in zip(stores, heads, reversed(bounds)):
+            self.survey(base, path, head, bound)
 
-    def survey(self, base, path):
+    def survey(self, base, path, header, bound):
         data = path.read_bytes()
-        header = read_store_header(data, path)
-        if header and self.log_id is None:
-            self.log_id = header[0]
         if not header or header[:2] != (self.log_id, base):
             self.report.damage(f"{path.name} has no valid header of this log")
             self.found.append((path, None))
@@ -431,15 +442,15 @@ class Log:
         for found in walk(data, seed):
             if isinstance(found, Footer):
                 footer = found
-                self.durable = max(self.durable, footer.end)
+                self.durable = max(self.durable, min(footer.end, bound))
                 break
             if found is None:
                 self.found.append((path, None))
                 continue
             frames.append(found)
-            self.durable = max(self.durable, found.durable_end)
+            self.durable = max(self.durable, min(found.durable_end, found.base, bound))
             fits = found.base >= end and found.incarnation >= incarnation
-            if found.payload is None or not fits:
+            if found.payload is None or not fits or found.next > bound:
                 self.found.append((path, None))
                 continue
             end, incarnation = found.next, found.incarnation

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use varve::log::{
-    Append, Bounds, Disk, Durability, LogOverrides, Meaning, Offset, Options, Producer, ProducerId,
-    ReadError, SimDisk, SimTime, Tear, VerifyProgress, verify,
+    Append, Bounds, Disk, Durability, Fault, LogOverrides, Meaning, Offset, Options, Producer,
+    ProducerId, ReadError, SimDisk, SimTime, Tear, VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -188,20 +188,22 @@ fn second_claims(disk: &SimDisk, change: impl FnOnce(&mut [u8], &[u8])) {
     let path = &files(disk, ".store")[0];
     let mut bytes = disk.bytes(path).unwrap();
     let seed = crc32c::crc32c(&bytes[24..56]);
-    let after = |bytes: &[u8], at: usize| {
-        let payload = usize::try_from(number(&bytes[at + 8..])).unwrap();
-        (at + 88 + payload).next_multiple_of(8)
-    };
-    let second = after(&bytes, 128);
-    let third = after(&bytes, second);
-    assert!(bytes[after(&bytes, third)..].starts_with(b"VFRM"), "a fourth in the same store");
-    let (before, behind) = bytes.split_at_mut(third);
+    let second = behind(&bytes, 128);
+    let third = behind(&bytes, second);
+    assert!(bytes[behind(&bytes, third)..].starts_with(b"VFRM"), "a fourth in the same store");
+    let (before, after) = bytes.split_at_mut(third);
     let header = &mut before[second..second + 88];
-    change(header, behind);
+    change(header, after);
     let crc = crc32c::crc32c_append(seed, &header[8..]).to_le_bytes();
     header[4..8].copy_from_slice(&crc);
     disk.damage(path, &bytes).unwrap();
     disk.remove(&files(disk, ".index")[0]).unwrap();
+}
+
+/// Where the frame stands behind that at `at`.
+fn behind(bytes: &[u8], at: usize) -> usize {
+    let payload = usize::try_from(number(&bytes[at + 8..])).unwrap();
+    (at + 88 + payload).next_multiple_of(8)
 }
 
 fn number(bytes: &[u8]) -> u32 {
@@ -263,6 +265,55 @@ fn r9_an_index_that_is_made_anew_leads_to_the_batches_that_recovery_accepts() {
     only_the_second_is_lost(&open(&rig.disk), &all);
 }
 
+/// A batch whose payload was broken claimed the offset of the fourth, and an index that was made
+/// anew by the headers led to it: the third and the fourth could not be reached any more.
+#[test]
+fn r9_a_broken_batch_that_claims_the_offset_of_a_later_one_hides_none_that_is_whole() {
+    let rig = Rig::new();
+    let all = rig.fill(20);
+    rig.logs.close().unwrap();
+    second_claims(&rig.disk, |header, _| {
+        header[16..24].copy_from_slice(&all[3].0.get().to_le_bytes());
+    });
+    let path = &files(&rig.disk, ".store")[0];
+    let mut bytes = rig.disk.bytes(path).unwrap();
+    let second = behind(&bytes, 128);
+    bytes[second + 88] ^= 1;
+    rig.disk.damage(path, &bytes).unwrap();
+    let rig = open(&rig.disk);
+    only_the_second_is_lost(&rig, &all);
+    reading_on_leaves_out_the_second_alone(&rig, &all);
+}
+
+/// The next store's base bounds what a segment holds, but not the mere name of a file: what nobody
+/// can read behind the end of the log was never acknowledged.
+#[test]
+fn r5_a_file_that_has_the_name_of_a_store_and_is_none_costs_no_batch() {
+    let rig = Rig::new();
+    let all = rig.fill(3);
+    let path = files(&rig.disk, ".store")[0].with_file_name(format!("{:020}.store", 2));
+    let file = rig.disk.create(&path).unwrap();
+    file.write_at(b"no store", 0).unwrap();
+    file.sync().unwrap();
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    for has_checkpoint in [true, false] {
+        let disk = disk.after_power_cut(Tear::KeepAll);
+        if !has_checkpoint {
+            disk.remove(&files(&disk, "checkpoint")[0]).unwrap();
+        }
+        let told = verify(&disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
+        let told: Vec<_> = told.faults.iter().filter(|f| f.meaning != Meaning::Derived).collect();
+        let is_torn = |fault: &&Fault| fault.meaning == Meaning::TornTail && fault.path == path;
+        assert!(told.iter().all(is_torn) && told.len() == 1, "{told:?}");
+        let rig = open(&disk);
+        assert!(!rig.log.is_damaged());
+        for (base, batch) in &all {
+            let chunk = rig.log.read(*base, 1).unwrap();
+            assert_eq!(chunk.batches().next().unwrap().payload, &*batch.payload);
+        }
+    }
+}
+
 /// A batch claimed offsets far behind its segment, and the index was made anew by it, the scrubber
 /// and the search for a time went by it: the rest of the segment was lost.
 #[test]
@@ -309,7 +360,7 @@ fn r5_r6_claims_of_offsets_of_other_segments_cost_no_other_batch_and_no_append()
         let all = rig.fill(20);
         rig.logs.close().unwrap();
         claim(&rig.disk);
-        // A checkpoint would vouch for the footer.
+        // A start that believes one does not look at the first segment.
         rig.disk.remove(&files(&rig.disk, "checkpoint")[0]).unwrap();
         let told = verify(&rig.disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
         let damage = told.faults.iter().filter(|fault| fault.meaning == Meaning::Damage);

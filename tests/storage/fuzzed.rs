@@ -76,20 +76,6 @@ fn r6_reading_goes_on_behind_damage_at_the_next_segment_at_the_latest() {
     recovery::check(include_bytes!("../fuzz/found/recovery/frame-beyond-its-segment"));
 }
 
-/// Copies of two frames stood before them, with a payload that did not match; an index that was
-/// made anew led to the copies, and not to what a recovery had found whole.
-#[test]
-fn r9_copies_of_frames_that_are_not_whole_hide_none() {
-    recovery::check(include_bytes!("../fuzz/found/recovery/copies-before-their-frames"));
-}
-
-/// A closed checkpoint stood beside a sealed segment with a feature of a newer release. No release
-/// writes that; the start that looks at the segment refuses the log.
-#[test]
-fn r6_a_start_after_a_kill_refuses_a_newer_segment_that_a_checkpoint_vouched_for() {
-    recovery::check(include_bytes!("../fuzz/found/recovery/newer-segment-vouched-for"));
-}
-
 /// Before a strict start refused a log whose producers were lost, its damaged meta file had been
 /// written anew and a segment thrown away, though a refusal says that nothing was changed.
 #[test]

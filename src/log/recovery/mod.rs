@@ -1,10 +1,11 @@
 //! Opens a log: trusts a clean checkpoint, else looks at the stores and decides what is torn and
 //! what is damaged.
 //!
-//! The rule, with H the highest durable end that any valid frame, footer or checkpoint names: from
-//! the recorded start to H a log must be contiguous, and whatever breaks that is damage, which is
-//! reported and never cut. The first break at or above H is where writing stopped: what follows was
-//! never acknowledged and is cut away. A newer format is found before anything is changed.
+//! The rule, with H the highest durable end that any valid frame, footer or checkpoint names, and
+//! that a frame or a footer can know of: from the recorded start to H a log must be contiguous, and
+//! whatever breaks that is damage, which is reported and never cut. The first break at or above H
+//! is where writing stopped: what follows was never acknowledged and is cut away. A newer format is
+//! found before anything is changed.
 
 mod clean;
 mod offline;

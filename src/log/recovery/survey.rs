@@ -36,6 +36,9 @@ pub(super) struct Surveyed {
     pub(super) readable: bool,
     /// Where its footer says that it ends, if it is sealed.
     pub(super) sealed_at: Option<Offset>,
+    /// Where the next store begins whose header is whole: no frame of this one reaches beyond. The
+    /// name of a file alone says nothing.
+    pub(super) bound: Option<Offset>,
     /// In the order of their offsets; the first may be one without frames, at the base.
     pub(super) pieces: Vec<Piece>,
     /// From where on its bytes may not be on the disk.
@@ -46,7 +49,7 @@ pub(super) struct Surveyed {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) stores: Vec<Surveyed>,
-    /// The highest durable end that anything valid names.
+    /// The highest durable end that anything valid names and can know of.
     pub(super) durable_end: Offset,
     /// The highest incarnation that anything valid names.
     pub(super) incarnation: u64,
@@ -62,15 +65,16 @@ pub(super) fn survey(
         durable_end: mark.durable_end.max(site.start).max(site.producers_from),
         incarnation: mark.incarnation,
     };
-    for (n, &base) in site.bases.iter().enumerate() {
-        let next = site.bases.get(n + 1).copied();
+    let bounds = bounds(site)?;
+    for (&base, &bound) in site.bases.iter().zip(&bounds) {
         let marked = checkpoint.is_some().then_some(mark);
         let surveyed = match open_store(site, base)? {
-            Some(store) => survey.look_at(base, next, &store, marked)?,
+            Some(store) => survey.look_at((base, bound), &store, marked)?,
             None => Surveyed {
                 base,
                 readable: false,
                 sealed_at: None,
+                bound,
                 pieces: vec![],
                 unsure_from: None,
             },
@@ -81,23 +85,36 @@ pub(super) fn survey(
     Ok(survey)
 }
 
+/// For each store where the next one begins whose header is whole.
+fn bounds(site: &Site<'_>) -> Result<Vec<Option<Offset>>, OpenError> {
+    let (mut bounds, mut next) = (Vec::with_capacity(site.bases.len()), None);
+    for &base in site.bases.iter().rev() {
+        bounds.push(next);
+        if open_store(site, base)?.is_some() {
+            next = Some(base);
+        }
+    }
+    bounds.reverse();
+    Ok(bounds)
+}
+
 impl Survey {
     fn look_at(
         &mut self,
-        base: Offset,
-        next: Option<Offset>,
+        (base, bound): (Offset, Option<Offset>),
         store: &Store,
         marked: Option<Mark>,
     ) -> Result<Surveyed, OpenError> {
         let begin =
             Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
         let footer = store.footer()?;
+        let bounded = Reached::nothing(base).before(bound);
+        let sealed_at = footer.map(|footer| bounded.at_most(footer.end));
         if let Some(footer) = footer {
-            let end = next.map_or(footer.end, |next| footer.end.min(next));
-            self.durable_end = self.durable_end.max(end);
+            self.durable_end = self.durable_end.max(bounded.at_most(footer.end));
             self.incarnation = self.incarnation.max(footer.incarnation);
             let before_mark = marked.is_some_and(|mark| base < mark.base);
-            if before_mark && Some(footer.end) == next {
+            if before_mark && Some(footer.end) == bound {
                 let mark = Mark {
                     durable_end: footer.end,
                     incarnation: footer.incarnation,
@@ -112,30 +129,35 @@ impl Survey {
                 return Ok(Surveyed {
                     base,
                     readable: true,
-                    sealed_at: Some(footer.end),
+                    sealed_at,
+                    bound,
                     pieces,
                     unsure_from: None,
                 });
             }
         }
         let known = match marked.filter(|mark| mark.base == base) {
-            Some(mark) if ends_as_marked(store, &mark)? => mark,
+            Some(mark)
+                if bounded.at_most(mark.durable_end) == mark.durable_end
+                    && ends_as_marked(store, &mark)? =>
+            {
+                mark
+            }
             _ => begin,
         };
-        let mut walk = Walk { survey: self, next, pieces: Vec::new(), broken: false };
+        let mut walk = Walk { survey: self, bound, pieces: Vec::new(), broken: false };
         walk.pieces.push(Piece { from: base, mark: known, after_break: false });
         walk.run(Scan::verified(store, known.position)?, known)?;
         let pieces = walk.pieces;
-        let sealed_at = footer.map(|footer| footer.end);
-        Ok(Surveyed { base, readable: true, sealed_at, pieces, unsure_from: Some(known.position) })
+        let unsure_from = Some(known.position);
+        Ok(Surveyed { base, readable: true, sealed_at, bound, pieces, unsure_from })
     }
 }
 
 /// Collects the pieces of one store.
 struct Walk<'a> {
     survey: &'a mut Survey,
-    /// Where the next store begins.
-    next: Option<Offset>,
+    bound: Option<Offset>,
     pieces: Vec<Piece>,
     broken: bool,
 }
@@ -147,7 +169,7 @@ impl Walk<'_> {
             match scan.next()? {
                 Found::Frame { position, header, intact } => {
                     let reached =
-                        Reached::so_far(mark.durable_end, mark.incarnation).before(self.next);
+                        Reached::so_far(mark.durable_end, mark.incarnation).before(self.bound);
                     // Its header is valid, so what it says of the past holds even if the frame is
                     // not whole or stands where it should not.
                     let told = reached.durable_end(&header);

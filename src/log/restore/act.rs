@@ -10,7 +10,7 @@ use crate::log::checkpoint::{Census, Checkpoint, CheckpointFile, Mark, Producers
 use crate::log::copies::{self, MayGoOn};
 use crate::log::disk::{Disk, ReadOnly};
 use crate::log::error::{IoError, SYNC};
-use crate::log::fill::{each_frame, fill_index};
+use crate::log::fill::Frames;
 use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::offset::Offset;
@@ -97,11 +97,11 @@ impl Work<'_> {
         prefix::copy(&old, (&*file, &path), end, footer)?;
         file.sync().map_err(IoError::at(SYNC, &path))?;
         let store = self.open(base)?;
-        let frames = Reached::nothing(base);
-        let entries = each_frame(&store, frames, |_, _, _| true)?;
+        let frames = Frames::of(&store, Reached::nothing(base).within(end), u32::MAX)?;
+        let entries = frames.count();
         let path = names::index(&self.directory(), base);
         let index = Index::create(disk, &path, entries)?;
-        fill_index(&store, &index, frames, entries)?;
+        frames.fill(&index, entries)?;
         index.sync().map_err(IoError::at(SYNC, &path))
     }
 

@@ -29,6 +29,7 @@ use super::error::{IoError, OpenError};
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::parallel;
+use super::store::StoreFault;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How far a check is, for those who watch it from another thread.
@@ -217,6 +218,8 @@ struct Site {
     start: Offset,
     /// The stores at or above the start, in order, with their sizes.
     bases: Vec<(Offset, u64)>,
+    /// For each of them where the next one begins whose header is whole.
+    bounds: Vec<Option<Offset>>,
     /// Nothing is judged at or above it.
     limit: Option<Offset>,
 }
@@ -233,7 +236,7 @@ impl Site {
         let list = disk.list(&directory).map_err(IoError::at("list", &directory))?;
         let mut all: Vec<Offset> = list.iter().filter_map(|file| names::store_base(file)).collect();
         all.sort_unstable();
-        let beside = Beside::read(disk, (&directory, &name), slots, (&all, &list), is_running)?;
+        let mut beside = Beside::read(disk, (&directory, &name), slots, (&all, &list), is_running)?;
         let checkpoint = beside.checkpoint;
         let lowest = all.first().copied().unwrap_or(Offset::ZERO);
         let start = checkpoint.map_or(lowest, |held| held.start);
@@ -241,20 +244,32 @@ impl Site {
             let store = disk.open(&names::store(&directory, base));
             (base, store.and_then(|file| file.file_bytes()).unwrap_or_default())
         };
-        let bases = all.into_iter().filter(|base| *base >= start).map(size).collect();
+        let bases: Vec<_> = all.into_iter().filter(|base| *base >= start).map(size).collect();
+        let (mut bounds, mut next) = (Vec::with_capacity(bases.len()), None);
+        for &(base, _) in bases.iter().rev() {
+            bounds.push(next);
+            match walk::open(disk, &names::store(&directory, base), beside.id, base) {
+                Ok(_) => next = Some(base),
+                Err(StoreFault::Io(e)) if !is_absent(&e) => {
+                    beside.faults.push(Fault::unreadable(&e));
+                }
+                Err(StoreFault::Io(_) | StoreFault::Header | StoreFault::Newer(_)) => {}
+            }
+        }
+        bounds.reverse();
         let durable = checkpoint.map_or(start, |held| held.mark.durable_end);
         let limit = is_running.then_some(durable);
-        Ok(Self { id: beside.id, directory, name, beside, start, bases, limit })
+        Ok(Self { id: beside.id, directory, name, beside, start, bases, bounds, limit })
     }
 
     fn tasks(&self) -> impl Iterator<Item = Task<'_>> {
-        let bases = self.bases.iter();
-        let nexts = self.bases.iter().skip(1).map(|(base, _)| Some(*base)).chain([None]);
-        bases.zip(nexts).map(|(&(base, file_bytes), next)| Task {
+        let bases = self.bases.iter().enumerate();
+        bases.zip(&self.bounds).map(|((n, &(base, file_bytes)), &bound)| Task {
             directory: &self.directory,
             log_id: self.id,
             base,
-            next,
+            is_last: n + 1 == self.bases.len(),
+            bound,
             limit: self.limit,
             file_bytes,
         })
@@ -285,7 +300,11 @@ impl Site {
         let records = stores.iter().map(|store| store.records).sum();
         let store_bytes = stores.iter().map(|store| store.file_bytes).sum();
         found.extend(stores.iter_mut().flat_map(|store| std::mem::take(&mut store.faults)));
-        found.sort_by_key(|fault| (fault.offsets.map(|(from, _)| from), fault.position));
+        found.sort_by_key(|fault| {
+            (fault.offsets.map(|(from, _)| from), fault.position, fault.path.clone())
+        });
+        // What was looked at twice could not be read twice.
+        found.dedup();
         for fault in &mut found {
             fault.log = Some(self.name.clone());
         }

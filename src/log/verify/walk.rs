@@ -26,8 +26,9 @@ pub(super) struct Task<'a> {
     pub(super) directory: &'a Path,
     pub(super) log_id: Option<LogId>,
     pub(super) base: Offset,
-    /// Where the next store begins.
-    pub(super) next: Option<Offset>,
+    pub(super) is_last: bool,
+    /// Where the next store begins whose header is whole.
+    pub(super) bound: Option<Offset>,
     /// Frames from here on are not looked at.
     pub(super) limit: Option<Offset>,
     pub(super) file_bytes: u64,
@@ -92,7 +93,7 @@ pub(super) struct Walked {
     pub(super) ends_in: Option<(u64, &'static str)>,
     /// Bytes behind the last piece that are not zero, where there is no footer.
     pub(super) tail_bytes: u64,
-    /// The highest durable end that a valid header or footer names.
+    /// The highest durable end that a valid header or footer names and can know of.
     pub(super) durable_end: Offset,
     pub(super) batches: u64,
     pub(super) records: u64,
@@ -127,13 +128,13 @@ impl Task<'_> {
         };
         let path = names::store(self.directory, self.base);
         let mut told = 0;
-        match self.open(disk, &path) {
+        match open(disk, &path, self.log_id, self.base) {
             Ok(store) => {
                 walked.is_readable = true;
                 let mut walk = Walk {
                     task: self,
                     walked: &mut walked,
-                    reached: Reached::nothing(self.base).before(self.next),
+                    reached: Reached::nothing(self.base).before(self.bound),
                     broken: None,
                     segment_crc: 0,
                 };
@@ -161,15 +162,21 @@ impl Task<'_> {
             walked.faults.iter().any(|fault| fault.path == path && fault.is_unreadable());
         walked
     }
+}
 
-    fn open(&self, disk: &dyn Disk, path: &Path) -> Result<Store, StoreFault> {
-        match self.log_id {
-            Some(log_id) => Store::open(disk, path, log_id, self.base),
-            None => match Store::open_alone(disk, path)? {
-                (store, header) if header.base == self.base => Ok(store),
-                _ => Err(StoreFault::Header),
-            },
-        }
+/// Opens the store of the segment that begins at `base`, of whatever log if that is not known.
+pub(super) fn open(
+    disk: &dyn Disk,
+    path: &Path,
+    log_id: Option<LogId>,
+    base: Offset,
+) -> Result<Store, StoreFault> {
+    match log_id {
+        Some(log_id) => Store::open(disk, path, log_id, base),
+        None => match Store::open_alone(disk, path)? {
+            (store, header) if header.base == base => Ok(store),
+            _ => Err(StoreFault::Header),
+        },
     }
 }
 
@@ -299,12 +306,12 @@ impl Walk<'_> {
     fn finish(&mut self, footer: Footer, path: &Path) {
         let walked = &mut *self.walked;
         walked.footer = Some(footer);
-        let end = self.task.next.map_or(footer.end, |next| footer.end.min(next));
+        let end = self.reached.at_most(footer.end);
         walked.durable_end = walked.durable_end.max(end);
         let [piece] = walked.pieces.as_slice() else {
             return;
         };
-        // Then that is told, and the footer may be right.
+        // Then it is told that frames are missing, and the footer may be right.
         if self.broken.is_some() || end > piece.to {
             return;
         }
@@ -315,14 +322,14 @@ impl Walk<'_> {
         if !is_right {
             let what = "the footer tells of other batches than there are";
             let fault = Fault::of(path, Meaning::Damage, what).at(footer.position);
-            walked.faults.push(fault.over(piece.from, piece.to.max(footer.end)));
+            walked.faults.push(fault.over(piece.from, piece.to.max(end)));
         }
     }
 
     fn look_at_tail(&mut self, scan: &mut Scan<'_>, path: &Path) -> Result<(), IoError> {
         let ends_at = self.walked.pieces.last().map_or(0, |piece| piece.ends_at);
         self.walked.tail_bytes = scan.bytes_until_zeros(ends_at)?;
-        if self.task.next.is_some() {
+        if !self.task.is_last {
             let what = "the footer is missing or damaged; the batches tell all that it would";
             self.walked.faults.push(Fault::of(path, Meaning::Derived, what).at(ends_at));
         }

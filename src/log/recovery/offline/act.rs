@@ -8,7 +8,7 @@ use super::plan::{Plan, Tail};
 use super::{RepairKind, RepairStep};
 use crate::log::disk::{Disk, File};
 use crate::log::error::{IoError, OpenError, SYNC};
-use crate::log::fill::{each_frame, fill_index};
+use crate::log::fill::Frames;
 use crate::log::footer::Footer;
 use crate::log::index::Index;
 use crate::log::names::{self, LogName};
@@ -47,10 +47,12 @@ impl Work<'_> {
         let tail = tail.map(|(base, kind)| step(names::store(self.directory, base), kind));
         let taken = plan.taken_away.iter().cloned().map(|path| step(path, RepairKind::TakenAway));
         let mut steps: Vec<RepairStep> = kept.chain(tail).chain(taken).collect();
-        for base in &plan.indexes {
-            let entries = self.entries(plan.id, *base)?;
+        for &(base, bound) in &plan.indexes {
+            let Some(id) = plan.id else { continue };
+            let store = self.open(id, base)?;
+            let entries = frames(&store, base, bound)?.count();
             let kind = RepairKind::IndexRebuilt { entries };
-            steps.push(step(names::index(self.directory, *base), kind));
+            steps.push(step(names::index(self.directory, base), kind));
         }
         Ok(steps)
     }
@@ -67,8 +69,10 @@ impl Work<'_> {
             self.disk.remove(path).map_err(IoError::at("remove", path))?;
         }
         self.sync(self.directory)?;
-        for base in &plan.indexes {
-            self.rebuild_index(plan.id, *base)?;
+        for &(base, bound) in &plan.indexes {
+            if let Some(id) = plan.id {
+                self.rebuild_index(id, base, bound)?;
+            }
         }
         Ok(())
     }
@@ -121,12 +125,12 @@ impl Work<'_> {
     /// A sealed store in the place of the one that cannot be gone on with, and its index.
     fn seal(&self, id: LogId, tail: Tail) -> Result<(), OpenError> {
         let (file, path) = self.create()?;
-        let base = match tail {
+        let (base, bound) = match tail {
             Tail::Seal { base, readable, end, incarnation } => {
                 let old = self.open(id, base)?;
                 let footer = Footer { end, incarnation, ..Footer::default() };
                 prefix::copy(&old, (&*file, &path), readable, footer)?;
-                base
+                (base, Some(end))
             }
             Tail::Fill { base, end, incarnation, time_us } => {
                 let header = StoreHeader { log_id: id, base, salt: salt()? };
@@ -138,36 +142,30 @@ impl Work<'_> {
                 let footer = Footer { end, incarnation, position, ..times };
                 let bytes = footer.encode(header.seed());
                 write(&bytes, position).map_err(IoError::at("write", &path))?;
-                base
+                (base, Some(end))
             }
-            Tail::Cut { base, .. } => base,
+            Tail::Cut { base, .. } => (base, None),
         };
         self.put(&*file, &path, &names::store(self.directory, base))?;
-        self.rebuild_index(Some(id), base)
+        self.rebuild_index(id, base, bound)
     }
 
-    fn rebuild_index(&self, id: Option<LogId>, base: Offset) -> Result<(), OpenError> {
-        let store = match id {
-            Some(id) => self.open(id, base)?,
-            None => return Ok(()),
-        };
-        let entries = self.entries(id, base)?;
+    fn rebuild_index(
+        &self,
+        id: LogId,
+        base: Offset,
+        bound: Option<Offset>,
+    ) -> Result<(), OpenError> {
+        let store = self.open(id, base)?;
+        let frames = frames(&store, base, bound)?;
         let path = names::repair_index(self.directory);
         // Left over from an attempt that was cut short; absent in most cases.
         let _absent = self.disk.remove(&path);
-        let index = Index::create(self.disk, &path, entries)?;
-        fill_index(&store, &index, Reached::nothing(base), entries)?;
+        let index = Index::create(self.disk, &path, frames.count())?;
+        frames.fill(&index, frames.count())?;
         index.sync().map_err(IoError::at(SYNC, &path))?;
         let file = self.disk.open(&path).map_err(IoError::at("open", &path))?;
         self.put(&*file, &path, &names::index(self.directory, base))
-    }
-
-    fn entries(&self, id: Option<LogId>, base: Offset) -> Result<u32, OpenError> {
-        let store = match id {
-            Some(id) => self.open(id, base)?,
-            None => return Ok(0),
-        };
-        Ok(each_frame(&store, Reached::nothing(base), |_, _, _| true)?)
     }
 
     fn open(&self, id: LogId, base: Offset) -> Result<Store, IoError> {
@@ -193,4 +191,9 @@ impl Work<'_> {
     fn sync(&self, directory: &Path) -> Result<(), OpenError> {
         Ok(self.disk.sync_directory(directory).map_err(IoError::at(SYNC, directory))?)
     }
+}
+
+/// The frames of a segment that begins at `base`, none of which reaches beyond `bound`.
+fn frames(store: &Store, base: Offset, bound: Option<Offset>) -> Result<Frames<'_>, IoError> {
+    Frames::of(store, Reached::nothing(base).before(bound), u32::MAX)
 }

@@ -24,8 +24,8 @@ pub(super) struct Plan {
     pub(super) tail: Option<Tail>,
     /// Stores and indexes that lose their names here.
     pub(super) taken_away: Vec<PathBuf>,
-    /// Segments whose index is made anew.
-    pub(super) indexes: Vec<Offset>,
+    /// Segments whose index is made anew, and what no frame of theirs reaches beyond.
+    pub(super) indexes: Vec<(Offset, Option<Offset>)>,
     /// Why the log cannot be made writable again.
     pub(super) left: Option<String>,
 }
@@ -83,8 +83,12 @@ pub(super) fn of(
     let gone = |base: &Offset| plan.taken_away.contains(&names::index(directory, *base));
     let sealed = plan.tail.and_then(|tail| tail.replaced());
     let stays = |base: &&Offset| site.bases.contains(base) && !gone(base) && sealed != Some(**base);
-    plan.indexes = indexes.iter().filter(stays).copied().collect();
-    for base in plan.indexes.clone() {
+    let bound = |base: &Offset| {
+        let surveyed = survey.stores.iter().find(|store| store.base == *base);
+        (*base, surveyed.and_then(|store| store.bound))
+    };
+    plan.indexes = indexes.iter().filter(stays).map(bound).collect();
+    for (base, _) in plan.indexes.clone() {
         let index = names::index(directory, base);
         if list.iter().any(|file| index.ends_with(file)) && !plan.kept.contains(&index) {
             plan.kept.push(index);
