@@ -3,12 +3,16 @@ do."""
 
 import time
 
+import grpc
 import load
 from proofs import History, check, check_busy, check_history, check_load
 from proofs.owner import hashes
 from server import Site
 
 STOP_SECONDS_MAX = 5.0
+# A client that takes nothing for so long while its server stops is cut off, which on a busy host may
+# be one of these.
+PATIENCE_SECONDS = 1.0
 # What a start logs that cuts or rebuilds something.
 WORK = {"torn_tail_cut", "store_dropped", "meta_rebuilt", "index_rebuilt", "index_replaced",
         "log_damaged", "index_rebuild_failed", "index_sync_failed"}
@@ -25,7 +29,7 @@ def run(ground):
         time.sleep(rng.uniform(0.005, 0.5))
         code, took = server.stop()
         burden.join()
-        check_load(burden)
+        check_load(burden, (grpc.StatusCode.CANCELLED,) if took >= PATIENCE_SECONDS else ())
         check(code == 0, f"exit {code} on SIGTERM under load")
         check(took <= STOP_SECONDS_MAX, f"the stop took {took:.1f} s")
         slowest = max(slowest, took)
