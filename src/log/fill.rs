@@ -21,7 +21,7 @@ pub(crate) struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// Looks at the headers of at least `most` frames, if there are so many.
+    /// Looks at the headers of all, but behind `most` of them not beyond a break.
     pub(crate) fn of(store: &'a Store, reached: Reached, most: u32) -> Result<Self, IoError> {
         let mut frames = Self { store, reached, whole_alone: false, count: 0 };
         let mut walked = frames.walk(most, |_, _, _| {})?;
@@ -56,8 +56,8 @@ impl<'a> Frames<'a> {
         Ok(filled)
     }
 
-    /// Calls `each` with the number, relative offset and position of every frame, at least of the
-    /// first `most`.
+    /// Calls `each` with the number, relative offset and position of every frame, but behind `most`
+    /// of them of none beyond a break.
     fn walk(&self, most: u32, mut each: impl FnMut(u32, u32, u64)) -> Result<Walked, IoError> {
         let start = wide(STORE_HEADER_BYTES);
         let new = if self.whole_alone { Scan::verified } else { Scan::headers };
@@ -80,7 +80,6 @@ impl<'a> Frames<'a> {
                 Found::Frame { .. } => {}
                 Found::Footer { .. } => return Ok(walked),
                 Found::Nothing { .. } => {
-                    // Behind the last one may be nothing but the space that appends will take.
                     if walked.taken >= most || !scan.resync()? {
                         return Ok(walked);
                     }

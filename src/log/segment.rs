@@ -288,16 +288,21 @@ impl Segment {
         // One at a time: the lock on the files is free while they are open.
         let _one = self.damage.lock();
         let entries = self.entries();
-        let frames = Frames::of(&files.store, self.bounds(), entries)?;
+        let frames = self.frames(&files.store, entries)?;
         let entries = frames.fill(&files.index, entries)?;
         log::warn!(path:% = self.index_path().display(), entries; "index_rebuilt");
         Ok(())
     }
 
-    /// Which of its frames count. As long as it is active there may be some behind `end` already.
-    fn bounds(&self) -> Reached {
+    /// Its frames. As long as it is active there may be some behind `end` already, and behind the
+    /// `entries` that are asked for nothing but the space that appends will take.
+    fn frames<'a>(&self, store: &'a Store, entries: u32) -> Result<Frames<'a>, IoError> {
         let nothing = Reached::nothing(self.base);
-        if self.is_sealed() { nothing.within(self.end()) } else { nothing }
+        if self.is_sealed() {
+            Frames::of(store, nothing.within(self.end()), u32::MAX)
+        } else {
+            Frames::of(store, nothing, entries)
+        }
     }
 
     pub(crate) fn entries(&self) -> u32 {
@@ -318,7 +323,7 @@ impl Segment {
             self.entries.store(entries, Ordering::Release);
             return Ok(SegmentFiles::new(store, index, &self.cache));
         }
-        let frames = Frames::of(&store, self.bounds(), known.unwrap_or(u32::MAX))?;
+        let frames = self.frames(&store, known.unwrap_or(u32::MAX))?;
         let entries = known.unwrap_or(frames.count());
         let index = self.replace_index(&path, entries);
         let filled = frames.fill(&index, entries)?;

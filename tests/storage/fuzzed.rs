@@ -76,6 +76,14 @@ fn r6_reading_goes_on_behind_damage_at_the_next_segment_at_the_latest() {
     recovery::check(include_bytes!("../fuzz/found/recovery/frame-beyond-its-segment"));
 }
 
+/// A frame that was not whole stood before a break, and the whole one with its offset behind. An
+/// index that was made anew led to the first: the look for headers that contradict each other ended
+/// at the break, where there were as many as the index had entries.
+#[test]
+fn r9_a_frame_behind_a_break_is_not_hidden_by_a_broken_one_before() {
+    recovery::check(include_bytes!("../fuzz/found/recovery/copies-behind-a-break"));
+}
+
 /// Before a strict start refused a log whose producers were lost, its damaged meta file had been
 /// written anew and a segment thrown away, though a refusal says that nothing was changed.
 #[test]
