@@ -40,8 +40,6 @@ impl<'a> Frames<'a> {
 
     /// Fills the first `entries` of `index` and returns how many frames there were for them. If
     /// there were fewer, the last one stands again in the rest, so that the entries stay sorted.
-    ///
-    /// Others may do so at the same time: all write the same.
     pub(crate) fn fill(&self, index: &Index, entries: u32) -> Result<u32, IoError> {
         let mut filled = 0;
         let mut last = (0, wide(STORE_HEADER_BYTES));

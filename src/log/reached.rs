@@ -12,6 +12,23 @@ pub(crate) struct Reached {
     limit: Offset,
 }
 
+/// For each of the stores that begin at `bases` where the next one begins whose header is whole:
+/// no frame reaches beyond. The name of a file alone says nothing.
+pub(crate) fn bounds<E>(
+    bases: impl DoubleEndedIterator<Item = Offset>,
+    mut is_whole: impl FnMut(Offset) -> Result<bool, E>,
+) -> Result<Vec<Option<Offset>>, E> {
+    let (mut bounds, mut next) = (Vec::new(), None);
+    for base in bases.rev() {
+        bounds.push(next);
+        if is_whole(base)? {
+            next = Some(base);
+        }
+    }
+    bounds.reverse();
+    Ok(bounds)
+}
+
 impl Reached {
     /// Nothing yet of the store that begins at `base`.
     pub(crate) fn nothing(base: Offset) -> Self {

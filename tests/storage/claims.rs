@@ -360,7 +360,7 @@ fn r5_r6_claims_of_offsets_of_other_segments_cost_no_other_batch_and_no_append()
         let all = rig.fill(20);
         rig.logs.close().unwrap();
         claim(&rig.disk);
-        // A start that believes one does not look at the first segment.
+        // A start that believes a checkpoint does not look at the first segment.
         rig.disk.remove(&files(&rig.disk, "checkpoint")[0]).unwrap();
         let told = verify(&rig.disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
         let damage = told.faults.iter().filter(|fault| fault.meaning == Meaning::Damage);

@@ -6,7 +6,7 @@ use crate::log::checkpoint::{Checkpoint, Mark};
 use crate::log::error::OpenError;
 use crate::log::frame::FrameHeader;
 use crate::log::offset::Offset;
-use crate::log::reached::Reached;
+use crate::log::reached::{Reached, bounds};
 use crate::log::scan::{Found, Scan};
 use crate::log::store::Store;
 use crate::log::store_header::STORE_HEADER_BYTES;
@@ -36,8 +36,7 @@ pub(super) struct Surveyed {
     pub(super) readable: bool,
     /// Where its footer says that it ends, if it is sealed.
     pub(super) sealed_at: Option<Offset>,
-    /// Where the next store begins whose header is whole: no frame of this one reaches beyond. The
-    /// name of a file alone says nothing.
+    /// Where the next store begins whose header is whole.
     pub(super) bound: Option<Offset>,
     /// In the order of their offsets; the first may be one without frames, at the base.
     pub(super) pieces: Vec<Piece>,
@@ -65,7 +64,8 @@ pub(super) fn survey(
         durable_end: mark.durable_end.max(site.start).max(site.producers_from),
         incarnation: mark.incarnation,
     };
-    let bounds = bounds(site)?;
+    let is_whole = |base| Ok::<_, OpenError>(open_store(site, base)?.is_some());
+    let bounds = bounds(site.bases.iter().copied(), is_whole)?;
     for (&base, &bound) in site.bases.iter().zip(&bounds) {
         let marked = checkpoint.is_some().then_some(mark);
         let surveyed = match open_store(site, base)? {
@@ -83,19 +83,6 @@ pub(super) fn survey(
         site.engine.options.progress.store_read();
     }
     Ok(survey)
-}
-
-/// For each store where the next one begins whose header is whole.
-fn bounds(site: &Site<'_>) -> Result<Vec<Option<Offset>>, OpenError> {
-    let (mut bounds, mut next) = (Vec::with_capacity(site.bases.len()), None);
-    for &base in site.bases.iter().rev() {
-        bounds.push(next);
-        if open_store(site, base)?.is_some() {
-            next = Some(base);
-        }
-    }
-    bounds.reverse();
-    Ok(bounds)
 }
 
 impl Survey {

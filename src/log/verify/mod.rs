@@ -29,6 +29,7 @@ use super::error::{IoError, OpenError};
 use super::names::{self, LogName};
 use super::offset::{LogId, Offset};
 use super::parallel;
+use super::reached::bounds;
 use super::store::StoreFault;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -245,18 +246,16 @@ impl Site {
             (base, store.and_then(|file| file.file_bytes()).unwrap_or_default())
         };
         let bases: Vec<_> = all.into_iter().filter(|base| *base >= start).map(size).collect();
-        let (mut bounds, mut next) = (Vec::with_capacity(bases.len()), None);
-        for &(base, _) in bases.iter().rev() {
-            bounds.push(next);
-            match walk::open(disk, &names::store(&directory, base), beside.id, base) {
-                Ok(_) => next = Some(base),
-                Err(StoreFault::Io(e)) if !is_absent(&e) => {
-                    beside.faults.push(Fault::unreadable(&e));
-                }
-                Err(StoreFault::Io(_) | StoreFault::Header | StoreFault::Newer(_)) => {}
+        let is_whole = |base| {
+            let opened = walk::open(disk, &names::store(&directory, base), beside.id, base);
+            if let Err(StoreFault::Io(e)) = &opened
+                && !is_absent(e)
+            {
+                beside.faults.push(Fault::unreadable(e));
             }
-        }
-        bounds.reverse();
+            Ok::<_, OpenError>(opened.is_ok())
+        };
+        let bounds = bounds(bases.iter().map(|(base, _)| *base), is_whole)?;
         let durable = checkpoint.map_or(start, |held| held.mark.durable_end);
         let limit = is_running.then_some(durable);
         Ok(Self { id: beside.id, directory, name, beside, start, bases, bounds, limit })

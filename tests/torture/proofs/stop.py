@@ -10,8 +10,8 @@ from proofs.owner import hashes
 from server import Site
 
 STOP_SECONDS_MAX = 5.0
-# A client that takes nothing for so long while its server stops is cut off, which on a busy host may
-# be one of these.
+# So long the server waits for a client that takes nothing before it cuts it off; on a busy host that
+# may be a consumer of this proof.
 PATIENCE_SECONDS = 1.0
 # What a start logs that cuts or rebuilds something.
 WORK = {"torn_tail_cut", "store_dropped", "meta_rebuilt", "index_rebuilt", "index_replaced",
