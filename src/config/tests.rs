@@ -131,6 +131,12 @@ fn mistakes_name_file_line_key_and_remedy() {
             "/etc/v/c.toml:1: listen is \"localhost:8400\", and should be an IP address and a port \
              such as \"127.0.0.1:8400\" or \"[::1]:8400\"",
         ),
+        // What a message shows steers no terminal, also where the parser takes it for a number.
+        (
+            "[storage]\nflushers = 84_8\\\u{b}\\0",
+            "/etc/v/c.toml:2: storage.flushers is 848\\\\\\u{b}\\\\0, and should be a whole number \
+             such as 4",
+        ),
         (
             "[tls]\ncert = \"\"",
             "/etc/v/c.toml:2: tls.cert is \"\", and should be a path such as \

@@ -17,14 +17,19 @@ pub(super) fn as_typed(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => {
-            integer(value).map_or_else(|| number.as_str().to_owned(), |number| number.to_string())
+            integer(value).map_or_else(|| escaped(number.as_str()), |number| number.to_string())
         }
-        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => escaped(number.as_str()),
         DeValue::Boolean(switch) => switch.to_string(),
         DeValue::Datetime(_) => "a date".to_owned(),
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a section".to_owned(),
     }
+}
+
+/// What the parser takes for a number may have anything behind its first digit.
+fn escaped(number: &str) -> String {
+    number.escape_debug().to_string()
 }
 
 /// The fault of a value that should be `expected`.
