@@ -434,9 +434,13 @@ class Log:
     def survey(self, base, path, header, bound):
         data = path.read_bytes()
         if not header or header[:2] != (self.log_id, base):
+            if any(frame and frame.next > base for _, frame in self.found):
+                self.report.note(f"{path.name} is no store of this log")
+                return
             self.report.damage(f"{path.name} has no valid header of this log")
             self.found.append((path, None))
             return
+        self.durable = max(self.durable, base)
         seed = crc32c(header[0] + struct.pack("<QQ", *header[1:]))
         end, incarnation, frames, footer = base, 0, [], None
         for found in walk(data, seed):

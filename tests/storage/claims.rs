@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use varve::log::{
-    Append, Bounds, Disk, Durability, Fault, LogOverrides, Meaning, Offset, Options, Producer,
-    ProducerId, ReadError, SimDisk, SimTime, Tear, VerifyProgress, verify,
+    Append, Bounds, Disk, Durability, LogOverrides, Meaning, Offset, Options, Producer, ProducerId,
+    ReadError, SimDisk, SimTime, Tear, VerifyProgress, verify,
 };
 
 use crate::rig::{Batch, DATA, Rig, by_hand, files, poll, small_segments};
@@ -283,35 +283,6 @@ fn r9_a_broken_batch_that_claims_the_offset_of_a_later_one_hides_none_that_is_wh
     let rig = open(&rig.disk);
     only_the_second_is_lost(&rig, &all);
     reading_on_leaves_out_the_second_alone(&rig, &all);
-}
-
-/// The next store's base bounds what a segment holds, but not the mere name of a file: what nobody
-/// can read behind the end of the log was never acknowledged.
-#[test]
-fn r5_a_file_that_has_the_name_of_a_store_and_is_none_costs_no_batch() {
-    let rig = Rig::new();
-    let all = rig.fill(3);
-    let path = files(&rig.disk, ".store")[0].with_file_name(format!("{:020}.store", 2));
-    let file = rig.disk.create(&path).unwrap();
-    file.write_at(b"no store", 0).unwrap();
-    file.sync().unwrap();
-    let disk = rig.disk.after_power_cut(Tear::KeepAll);
-    for has_checkpoint in [true, false] {
-        let disk = disk.after_power_cut(Tear::KeepAll);
-        if !has_checkpoint {
-            disk.remove(&files(&disk, "checkpoint")[0]).unwrap();
-        }
-        let told = verify(&disk, Path::new(DATA), &[], 1, &VerifyProgress::default()).unwrap();
-        let told: Vec<_> = told.faults.iter().filter(|f| f.meaning != Meaning::Derived).collect();
-        let is_torn = |fault: &&Fault| fault.meaning == Meaning::TornTail && fault.path == path;
-        assert!(told.iter().all(is_torn) && told.len() == 1, "{told:?}");
-        let rig = open(&disk);
-        assert!(!rig.log.is_damaged());
-        for (base, batch) in &all {
-            let chunk = rig.log.read(*base, 1).unwrap();
-            assert_eq!(chunk.batches().next().unwrap().payload, &*batch.payload);
-        }
-    }
 }
 
 /// A batch claimed offsets far behind its segment, and the index was made anew by it, the scrubber

@@ -20,6 +20,7 @@ mod deletion;
 mod filling;
 mod format;
 mod fuzzed;
+mod headers;
 mod many;
 mod model;
 mod newer;

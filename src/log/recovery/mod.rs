@@ -2,12 +2,13 @@
 //! what is damaged.
 //!
 //! The rule, with H the highest durable end that any valid frame, footer or checkpoint names, and
-//! that a frame or a footer can know of: from the recorded start to H a log must be contiguous, and
-//! whatever breaks that is damage, which is reported and never cut. The first break at or above H
-//! is where writing stopped: what follows was never acknowledged and is cut away. A newer format is
-//! found before anything is changed.
+//! that a frame or a footer can know of, or the name of a store whose header is whole: from the
+//! recorded start to H a log must be contiguous, and whatever breaks that is damage, which is
+//! reported and never cut. The first break at or above H is where writing stopped: what follows was
+//! never acknowledged and is cut away. A newer format is found before anything is changed.
 
 mod clean;
+mod judge;
 mod offline;
 mod producers;
 mod repair;

@@ -1,4 +1,4 @@
-//! Decides where a log ends that was not closed in order, and puts its tail in order.
+//! Opens a log that was not closed in order, and puts its tail in order.
 //!
 //! If anything acknowledged is damaged in the unsealed tail, nothing is changed: the log serves
 //! what is valid and takes no appends.
@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use super::clean::{open_store, segments};
-use super::survey::{Survey, Surveyed, survey};
+use super::judge::{Verdict, judge};
+use super::survey::{Survey, survey};
 use super::{Recovered, Site};
 use crate::log::active::Resting;
 use crate::log::checkpoint::{Checkpoint, Mark};
 use crate::log::error::{IoError, OpenError, SYNC};
 use crate::log::names;
-use crate::log::offset::Offset;
 use crate::log::scan::Scan;
 use crate::log::segment::Segment;
 use crate::log::store::Store;
@@ -22,25 +22,14 @@ use crate::log::width::wide;
 /// Bytes that are read and written at once when a tail is written anew.
 const REWRITE_BYTES: usize = 1 << 20;
 
-/// What a survey amounts to.
-#[derive(Debug, Default)]
-pub(super) struct Verdict {
-    /// The last store that is kept, and where its frames end.
-    pub(super) last: Option<(usize, Mark)>,
-    /// Acknowledged records that are gone: from, where reading can go on, in which store.
-    damage: Vec<(Offset, Offset, usize)>,
-    pub(super) end: Offset,
-    /// When the newest record that is kept was appended, whichever store it is in.
-    pub(super) last_time_us: u64,
-    pub(super) tail_damaged: bool,
-}
-
 /// Opens a log by what its stores hold.
 pub(super) fn open(
     site: &Site<'_>,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Recovered, OpenError> {
     let survey = survey(site, checkpoint)?;
+    let bases = survey.stores.iter().map(|store| store.base).collect();
+    let site = &Site { bases, ..*site };
     let verdict = judge(site, &survey);
     if let Some(&(from, _, n)) = verdict.damage.first() {
         report(site, &verdict);
@@ -64,11 +53,9 @@ pub(super) fn open(
     if verdict.tail_damaged {
         return Ok(recovered(site, &verdict, mark, segments(site, verdict.end), None));
     }
-    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
-    mend(site, &survey, kept, mark)?;
-    let kept_site = Site { bases: site.bases.iter().copied().take(kept).collect(), ..*site };
-    let segments = segments(&kept_site, verdict.end);
-    let last = kept.checked_sub(1).and_then(|n| survey.stores.get(n));
+    mend(site, &survey, mark)?;
+    let segments = segments(site, verdict.end);
+    let last = survey.stores.last();
     let resting =
         segments.last().filter(|_| last.is_some_and(|store| store.sealed_at.is_none())).cloned();
     Ok(recovered(site, &verdict, mark, segments, resting))
@@ -109,61 +96,6 @@ fn recovered(
     Recovered { segments, resting, damaged, ..Recovered::new(start, mark) }
 }
 
-/// Follows the pieces from the start to the first break at or above the highest durable end.
-pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
-    let mut verdict = Verdict { end: site.start, ..Verdict::default() };
-    'stores: for (n, store) in survey.stores.iter().enumerate() {
-        if verdict.end >= survey.durable_end && store.base != verdict.end {
-            break;
-        }
-        if !store.readable {
-            // A header is durable before its store has a name, so this is no torn write: records
-            // may have been acknowledged here, and nobody can tell how many.
-            verdict.tail_damaged |= n + 1 == survey.stores.len();
-        }
-        for piece in &store.pieces {
-            let gap = piece.after_break || piece.from != verdict.end;
-            if gap && verdict.end >= survey.durable_end {
-                break 'stores;
-            }
-            // Also where no offset is gone: a frame in the break may claim those of later appends,
-            // and an index that is made anew would follow it and miss them.
-            let in_unsealed = piece.after_break && store.sealed_at.is_none();
-            if piece.from > verdict.end || in_unsealed {
-                let within = if verdict.end >= store.base { n } else { n.saturating_sub(1) };
-                verdict.damage.push((verdict.end, piece.from.max(verdict.end), within));
-            }
-            verdict.end = verdict.end.max(piece.to());
-            verdict.last = Some((n, piece.mark));
-            verdict.last_time_us = verdict.last_time_us.max(piece.mark.last_time_us);
-        }
-    }
-    if verdict.end < survey.durable_end {
-        let n = survey.stores.len().saturating_sub(1);
-        verdict.damage.push((verdict.end, survey.durable_end, n));
-        verdict.end = survey.durable_end;
-        // If a footer vouches for what is gone, it is the sealed segment's and not the tail's.
-        let sealed_at = survey.stores.last().and_then(|store| store.sealed_at);
-        verdict.tail_damaged |= sealed_at != Some(survey.durable_end);
-    }
-    // Appends go on in the last store that is kept, whatever is thrown away behind it.
-    let in_tail = |n: usize| {
-        let is_last = n + 1 == survey.stores.len() || verdict.last.is_some_and(|(k, _)| k == n);
-        is_last && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())
-    };
-    verdict.tail_damaged |= verdict.damage.iter().any(|(_, _, n)| in_tail(*n));
-    // Nothing that is written now could be told from what a recovery cut before.
-    verdict.tail_damaged |= survey.incarnation == u64::MAX;
-    // No append brought the log there, and not many fit behind it.
-    verdict.tail_damaged |= verdict.end.is_out_of_reach();
-    if verdict.tail_damaged && verdict.damage.is_empty() {
-        // Nobody knows what is gone, or whether anything is.
-        let n = survey.stores.len().saturating_sub(1);
-        verdict.damage.push((verdict.end, verdict.end, n));
-    }
-    verdict
-}
-
 fn report(site: &Site<'_>, verdict: &Verdict) {
     for (from, resume, n) in &verdict.damage {
         let path = site.bases.get(*n).map(|base| names::store(site.directory, *base));
@@ -176,10 +108,10 @@ fn report(site: &Site<'_>, verdict: &Verdict) {
     }
 }
 
-/// Writes the unsure part of the kept stores anew, cuts what follows the end, and makes all of it
+/// Writes the unsure part of the stores anew, cuts what follows the end, and makes all of it
 /// durable before anyone is served.
-fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), OpenError> {
-    for (n, surveyed) in survey.stores.iter().take(kept).enumerate() {
+fn mend(site: &Site<'_>, survey: &Survey, end: Mark) -> Result<(), OpenError> {
+    for (n, surveyed) in survey.stores.iter().enumerate() {
         let Some(from) = surveyed.unsure_from else {
             continue;
         };
@@ -187,7 +119,7 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
         let Some(store) = open_store(site, surveyed.base)? else {
             continue;
         };
-        let is_tail = n + 1 == kept && surveyed.sealed_at.is_none();
+        let is_tail = n + 1 == survey.stores.len() && surveyed.sealed_at.is_none();
         let to = if is_tail { end.position } else { store.file_bytes()? };
         rewrite(&store, from, to)?;
         if is_tail {
@@ -195,16 +127,15 @@ fn mend(site: &Site<'_>, survey: &Survey, kept: usize, end: Mark) -> Result<(), 
         }
         store.sync()?;
     }
-    let dropped: Vec<&Surveyed> = survey.stores.iter().skip(kept).collect();
-    for surveyed in &dropped {
-        let path = names::store(site.directory, surveyed.base);
+    for base in &survey.strays {
+        let path = names::store(site.directory, *base);
         log::warn!(
-            log:% = site.meta.name, path:% = path.display(), reason = "unacknowledged";
+            log:% = site.meta.name, path:% = path.display(), reason = "no_store_of_the_log";
             "store_dropped"
         );
     }
-    let paths = dropped.iter().flat_map(|surveyed| {
-        [names::store(site.directory, surveyed.base), names::index(site.directory, surveyed.base)]
+    let paths = survey.strays.iter().flat_map(|base| {
+        [names::store(site.directory, *base), names::index(site.directory, *base)]
     });
     let disk = &*site.engine.disk;
     trash::discard(disk, &site.engine.trash, site.directory, paths)?;

@@ -48,6 +48,8 @@ pub(super) struct Surveyed {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) stores: Vec<Surveyed>,
+    /// Files with names of stores, but at offsets that another has frames of, and unreadable.
+    pub(super) strays: Vec<Offset>,
     /// The highest durable end that anything valid names and can know of.
     pub(super) durable_end: Offset,
     /// The highest incarnation that anything valid names.
@@ -61,15 +63,22 @@ pub(super) fn survey(
     let mark = checkpoint.map(|held| held.mark).unwrap_or_default();
     let mut survey = Survey {
         stores: Vec::new(),
+        strays: Vec::new(),
         durable_end: mark.durable_end.max(site.start).max(site.producers_from),
         incarnation: mark.incarnation,
     };
     let is_whole = |base| Ok::<_, OpenError>(open_store(site, base)?.is_some());
     let bounds = bounds(site.bases.iter().copied(), is_whole)?;
+    let mut reached = site.start;
     for (&base, &bound) in site.bases.iter().zip(&bounds) {
         let marked = checkpoint.is_some().then_some(mark);
+        site.engine.options.progress.store_read();
         let surveyed = match open_store(site, base)? {
             Some(store) => survey.look_at((base, bound), &store, marked)?,
+            None if base < reached => {
+                survey.strays.push(base);
+                continue;
+            }
             None => Surveyed {
                 base,
                 readable: false,
@@ -79,8 +88,8 @@ pub(super) fn survey(
                 unsure_from: None,
             },
         };
+        reached = surveyed.pieces.iter().map(Piece::to).fold(reached, Offset::max);
         survey.stores.push(surveyed);
-        site.engine.options.progress.store_read();
     }
     Ok(survey)
 }
@@ -94,6 +103,8 @@ impl Survey {
     ) -> Result<Surveyed, OpenError> {
         let begin =
             Mark { base, durable_end: base, position: wide(STORE_HEADER_BYTES), ..Mark::default() };
+        // It has its name only since all before it was durable.
+        self.durable_end = self.durable_end.max(base);
         let footer = store.footer()?;
         let bounded = Reached::nothing(base).before(bound);
         let sealed_at = footer.map(|footer| bounded.at_most(footer.end));

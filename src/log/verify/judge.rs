@@ -10,6 +10,8 @@ use crate::log::offset::Offset;
 
 const MISSING: &str = "records are missing";
 const USED_UP: &str = "its offsets are used up: no append brought it there, and none can follow";
+const STRAY: &str =
+    "cannot be read, and another store has the batches of its offsets; a start drops it";
 const HEADER: &str = "both copies of the header are damaged, and nothing can be read without it";
 
 /// What a log's stores amount to.
@@ -17,8 +19,8 @@ const HEADER: &str = "both copies of the header are damaged, and nothing can be 
 pub(super) struct Judged {
     pub(super) end: Offset,
     damage: Vec<Damage>,
-    /// The first store that is not wholly kept, and from where on; all of it if that is not said.
-    torn: Option<(usize, Option<u64>)>,
+    /// The store that is not wholly kept, and from where on.
+    torn: Option<(usize, u64)>,
 }
 
 /// Records that are gone, or bytes between records.
@@ -30,6 +32,22 @@ struct Damage {
     store: Option<usize>,
     position: Option<u64>,
     what: &'static str,
+}
+
+/// Takes out what has the name of a store at an offset that another has batches of, and cannot be
+/// read, and says so of each.
+pub(super) fn strays(stores: &mut Vec<Walked>, directory: &Path) -> Vec<Fault> {
+    let mut reached = Offset::ZERO;
+    let is_stray = |store: &mut Walked| {
+        reached = store.pieces.iter().map(|piece| piece.to).fold(reached, Offset::max);
+        !store.is_readable && !store.is_cut_short && store.base < reached
+    };
+    let strays = stores.extract_if(.., is_stray);
+    let told = strays.map(|store| {
+        let path = names::store(directory, store.base);
+        Fault::of(&path, Meaning::TornTail, STRAY).over(store.base, store.base)
+    });
+    told.collect()
 }
 
 impl Judged {
@@ -44,24 +62,18 @@ impl Judged {
         let durable_end = limit.unwrap_or(known.max(told));
         let mut judged = Self { end: start, damage: Vec::new(), torn: None };
         let mut course = None;
-        'stores: for (n, store) in stores.iter().enumerate() {
-            let is_last = n + 1 == stores.len();
-            let is_over = judged.end >= durable_end;
-            if is_over && (store.base != judged.end || !store.is_readable && !is_last) {
-                judged.torn = Some((n, None));
-                break;
-            }
+        for (n, store) in stores.iter().enumerate() {
             if !store.is_readable {
                 let next = stores.get(n + 1).map_or(durable_end, |next| next.base);
-                judged.skip(n, store, next);
+                judged.skip(n, store, next.min(durable_end));
                 continue;
             }
             let mut ends_at = None;
             for piece in &store.pieces {
                 let is_gap = piece.after.is_some() || piece.from != judged.end;
                 if is_gap && judged.end >= durable_end {
-                    judged.torn = Some((n, ends_at));
-                    break 'stores;
+                    judged.torn = ends_at.map(|ends_at| (n, ends_at));
+                    break;
                 }
                 if is_gap {
                     judged.gap(n, piece, ends_at, stores);
@@ -82,7 +94,9 @@ impl Judged {
         if judged.torn.is_none() {
             judged.torn = tail(stores);
         }
-        judged.torn = judged.torn.filter(|_| limit.is_none());
+        // A start cuts nothing where nobody knows what is gone.
+        let is_end_known = stores.last().is_none_or(|store| store.is_readable);
+        judged.torn = judged.torn.filter(|_| limit.is_none() && is_end_known);
         judged
     }
 
@@ -144,18 +158,14 @@ impl Judged {
             let fault = Fault::of(&path, Meaning::Damage, damage.what);
             Fault { position: damage.position, ..fault }.over(damage.from, damage.resume)
         });
-        let first_torn = self.torn.map_or(stores.len(), |(n, _)| n);
-        let torn = stores.iter().enumerate().skip(first_torn).map(|(n, store)| {
-            let position = self.torn.filter(|(first, _)| *first == n).and_then(|(_, at)| at);
-            let what = match position {
-                Some(position) => format!(
-                    "{} bytes behind the end were never known to be durable; a start cuts them off",
-                    used_bytes(store).saturating_sub(position)
-                ),
-                None => "nothing in it was ever known to be durable; a start drops it".to_owned(),
-            };
+        let torn = self.torn.and_then(|(n, position)| Some((stores.get(n)?, position)));
+        let torn = torn.map(|(store, position)| {
+            let what = format!(
+                "{} bytes behind the end were never known to be durable; a start cuts them off",
+                used_bytes(store).saturating_sub(position)
+            );
             let path = names::store(directory, store.base);
-            Fault { position, ..Fault::of(&path, Meaning::TornTail, what) }.over(self.end, self.end)
+            Fault::of(&path, Meaning::TornTail, what).at(position).over(self.end, self.end)
         });
         damage.chain(torn).collect()
     }
@@ -170,8 +180,8 @@ fn used_bytes(store: &Walked) -> u64 {
 }
 
 /// Bytes behind the last frame of the last store.
-fn tail(stores: &[Walked]) -> Option<(usize, Option<u64>)> {
+fn tail(stores: &[Walked]) -> Option<(usize, u64)> {
     let store = stores.last().filter(|store| store.footer.is_none() && store.is_readable)?;
     let ends_at = store.pieces.last()?.ends_at;
-    (store.tail_bytes > 0).then_some((stores.len() - 1, Some(ends_at)))
+    (store.tail_bytes > 0).then_some((stores.len() - 1, ends_at))
 }

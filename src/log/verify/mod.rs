@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use self::beside::Beside;
 pub use self::fault::{Fault, Meaning};
-use self::judge::Judged;
+use self::judge::{Judged, strays};
 use self::walk::{Task, Walked};
 use super::checkpoint::Slots;
 use super::disk::{Disk, ReadOnly};
@@ -291,9 +291,10 @@ impl Site {
             stores.retain(|store| store.base >= start);
         }
         let known = self.beside.durable_end.max(start);
-        let judged = Judged::of(&stores, (start, known), self.limit);
         let directory = &self.directory;
         let mut found = self.beside.faults.clone();
+        found.extend(strays(&mut stores, directory));
+        let judged = Judged::of(&stores, (start, known), self.limit);
         found.extend(judged.faults(&stores, directory));
         let batches = stores.iter().map(|store| store.batches).sum();
         let records = stores.iter().map(|store| store.records).sum();

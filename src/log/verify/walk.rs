@@ -121,7 +121,7 @@ impl Task<'_> {
             footer: None,
             ends_in: None,
             tail_bytes: 0,
-            durable_end: self.base,
+            durable_end: Offset::ZERO,
             batches: 0,
             records: 0,
             faults: Vec::new(),
@@ -130,7 +130,7 @@ impl Task<'_> {
         let mut told = 0;
         match open(disk, &path, self.log_id, self.base) {
             Ok(store) => {
-                walked.is_readable = true;
+                (walked.is_readable, walked.durable_end) = (true, self.base);
                 let mut walk = Walk {
                     task: self,
                     walked: &mut walked,

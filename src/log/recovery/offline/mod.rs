@@ -68,7 +68,7 @@ pub enum RepairKind {
         /// The offset at which appends go on.
         end: Offset,
     },
-    /// A file that nobody was promised anything of is only in the quarantine now.
+    /// A file of which nothing can be read is only in the quarantine now.
     TakenAway,
 }
 
@@ -112,9 +112,7 @@ impl fmt::Display for RepairStep {
                 "let an empty segment stand for the lost offsets {from} up to but not including \
                  {end}; appends go on there"
             ),
-            RepairKind::TakenAway => {
-                f.write_str("take it away: nothing in it was ever known to be durable")
-            }
+            RepairKind::TakenAway => f.write_str("take it away: nothing in it can be read"),
         }
     }
 }

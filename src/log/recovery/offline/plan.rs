@@ -10,7 +10,7 @@ use crate::log::error::OpenError;
 use crate::log::names::{self, LogName};
 use crate::log::offset::{LogId, Offset};
 use crate::log::recovery::clean::open_store;
-use crate::log::recovery::repair::{Verdict, judge};
+use crate::log::recovery::judge::{Verdict, judge};
 use crate::log::recovery::survey::{Survey, Surveyed, survey};
 use crate::log::recovery::{Found, Site, look};
 use crate::log::scan::Scan;
@@ -80,6 +80,9 @@ pub(super) fn of(
     } else {
         cut_tail(&site, (&survey, &verdict), &list, &mut plan)?;
     }
+    if plan.left.is_none() {
+        take_away(&site, survey.strays.iter().copied(), &list, &mut plan);
+    }
     let gone = |base: &Offset| plan.taken_away.contains(&names::index(directory, *base));
     let sealed = plan.tail.and_then(|tail| tail.replaced());
     let stays = |base: &&Offset| site.bases.contains(base) && !gone(base) && sealed != Some(**base);
@@ -114,12 +117,10 @@ fn seal_tail(
     list: &[String],
     plan: &mut Plan,
 ) -> Result<(), OpenError> {
-    let (kept, last) = last_kept(survey, verdict);
+    let last = last_kept(survey, verdict);
     let mut end = verdict.end;
-    for lost in survey.stores.iter().filter(|store| !store.readable) {
-        if survey.stores.last().is_some_and(|last| last.base == lost.base) {
-            end = end.max(claims::end(site, lost.base)?);
-        }
+    if let Some(lost) = survey.stores.last().filter(|store| !store.readable) {
+        end = end.max(claims::end(site, lost.base)?);
     }
     if end.is_out_of_reach() {
         let what = "a store that nobody can read has the name of an offset that no append reaches";
@@ -142,14 +143,14 @@ fn seal_tail(
         }
     };
     plan.tail = Some(tail);
-    take_away(site, survey, kept, list, plan);
+    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
+    take_away(site, survey.stores.iter().skip(kept).map(|store| store.base), list, plan);
     Ok(())
 }
 
-/// How many stores are kept, and the last of them with where its frames end.
-fn last_kept<'a>(survey: &'a Survey, verdict: &Verdict) -> (usize, Option<(&'a Surveyed, Mark)>) {
-    let kept = verdict.last.map_or(0, |(n, _)| n + 1);
-    (kept, verdict.last.and_then(|(n, mark)| Some((survey.stores.get(n)?, mark))))
+/// The last store that can be read, and where its frames end.
+fn last_kept<'a>(survey: &'a Survey, verdict: &Verdict) -> Option<(&'a Surveyed, Mark)> {
+    verdict.last.and_then(|(n, mark)| Some((survey.stores.get(n)?, mark)))
 }
 
 /// The end of a segment that begins at `base`: one without any offset would have the name of the
@@ -165,7 +166,7 @@ fn cut_tail(
     list: &[String],
     plan: &mut Plan,
 ) -> Result<(), OpenError> {
-    let (kept, last) = last_kept(survey, verdict);
+    let last = last_kept(survey, verdict);
     if let Some((surveyed, Mark { position, .. })) = last.filter(|(s, _)| s.sealed_at.is_none())
         && let Some(store) = open_store(site, surveyed.base)?
         && Scan::headers(&store, position)?.bytes_until_zeros(position)? > 0
@@ -173,19 +174,21 @@ fn cut_tail(
         plan.keep(site.directory, list, surveyed.base);
         plan.tail = Some(Tail::Cut { base: surveyed.base, position });
     }
-    take_away(site, survey, kept, list, plan);
     Ok(())
 }
 
-/// Stores behind the last one that is kept.
-fn take_away(site: &Site<'_>, survey: &Survey, kept: usize, list: &[String], plan: &mut Plan) {
+/// Stores of which nothing can be read.
+fn take_away(
+    site: &Site<'_>,
+    bases: impl Iterator<Item = Offset>,
+    list: &[String],
+    plan: &mut Plan,
+) {
     let replaced = plan.tail.and_then(Tail::replaced);
-    for surveyed in survey.stores.iter().skip(kept) {
-        plan.keep(site.directory, list, surveyed.base);
-        if replaced != Some(surveyed.base) {
-            let (store, index) = (names::store, names::index);
-            let files =
-                [store(site.directory, surveyed.base), index(site.directory, surveyed.base)];
+    for base in bases {
+        plan.keep(site.directory, list, base);
+        if replaced != Some(base) {
+            let files = [names::store(site.directory, base), names::index(site.directory, base)];
             let is_there = |path: &PathBuf| list.iter().any(|file| path.ends_with(file));
             plan.taken_away.extend(files.into_iter().filter(is_there));
         }
