@@ -409,8 +409,11 @@ class Log:
         self.start = checkpoint["start"] if checkpoint else stores[0][0] if stores else 0
         # The highest offset that is known to have been durable.
         self.durable = max(self.start, checkpoint["durable_end"]) if checkpoint else self.start
-        # Accepted frames in order, with None for bytes that are none, and where they stand.
+        # Accepted frames in order, with None for bytes that are none, and where they stand;
+        # before those of a store its base offset.
         self.found = []
+        # As far as the stores so far have frames, or say so.
+        self.reached = 0
         self.stored = read_producers(directory / "producers", self.log_id, report)
         if self.stored:
             self.durable = max(self.durable, self.stored[0])
@@ -434,19 +437,21 @@ class Log:
     def survey(self, base, path, header, bound):
         data = path.read_bytes()
         if not header or header[:2] != (self.log_id, base):
-            if any(frame and frame.next > base for _, frame in self.found):
+            if self.reached > base:
                 self.report.note(f"{path.name} is no store of this log")
                 return
             self.report.damage(f"{path.name} has no valid header of this log")
             self.found.append((path, None))
             return
         self.durable = max(self.durable, base)
+        self.found.append((path, base))
         seed = crc32c(header[0] + struct.pack("<QQ", *header[1:]))
         end, incarnation, frames, footer = base, 0, [], None
         for found in walk(data, seed):
             if isinstance(found, Footer):
                 footer = found
                 self.durable = max(self.durable, min(footer.end, bound))
+                self.reached = max(self.reached, min(footer.end, bound))
                 break
             if found is None:
                 self.found.append((path, None))
@@ -458,6 +463,7 @@ class Log:
                 self.found.append((path, None))
                 continue
             end, incarnation = found.next, found.incarnation
+            self.reached = max(self.reached, end)
             self.found.append((path, found))
         if footer:
             self.check_footer(path, footer, frames)
@@ -508,7 +514,7 @@ class Log:
             since = mark["durable_end"] if mark["producers_kind"] == 0 else mark["producers_from"]
             since = since if since <= mark["durable_end"] else 0
         for path, frame in self.found:
-            if frame is None or not any(frame.producer[0]):
+            if not isinstance(frame, Frame) or not any(frame.producer[0]):
                 continue
             known = producers.setdefault(frame.producer[0], Producer())
             if frame.base >= since:
@@ -526,11 +532,18 @@ class Log:
         """Prints the records from the start to the first break at or above what was durable."""
         end, is_broken = self.start, False
         for path, frame in self.found:
-            is_broken |= frame is None
-            if is_broken or frame.base != end:
-                if end >= self.durable:
-                    break
-            if frame is None or frame.base < end:
+            if isinstance(frame, int):
+                # All before a store was durable, and it begins anew.
+                if frame > end:
+                    self.report.damage(f"offsets {end} to {frame - 1} are lost before {path.name}")
+                end, is_broken = max(end, frame), False
+                continue
+            if frame is None:
+                is_broken = True
+                continue
+            if (is_broken or frame.base != end) and end >= self.durable:
+                break
+            if frame.base < end:
                 continue
             if frame.base > end:
                 self.report.damage(f"offsets {end} to {frame.base - 1} are lost before {path.name}")

@@ -231,6 +231,32 @@ fn the_reader_reports_every_record_that_a_flipped_bit_costs() {
     println!("cases: {cases} flips for the reader");
 }
 
+/// Where the name of a store alone tells that all before it was durable.
+#[test]
+fn the_reader_goes_on_where_a_store_begins_and_leaves_out_a_file_that_is_none() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open(data.path());
+    let log = create(&logs);
+    let mut expected = 0;
+    while files(data.path(), ".store").iter().filter(|path| !path.ends_with("next.store")).count()
+        < 2
+    {
+        expected += fill(&log, 1).len();
+    }
+    logs.close().unwrap();
+    fs::remove_file(&files(data.path(), "checkpoint")[0]).unwrap();
+    let first = &files(data.path(), ".store")[0];
+    let mut bytes = fs::read(first).unwrap();
+    let footer = bytes.len() - 72;
+    assert!(bytes[footer..].starts_with(b"VFTR"));
+    bytes[footer] ^= 1;
+    fs::write(first, bytes).unwrap();
+    fs::write(first.with_file_name(format!("{:020}.store", 1)), b"no store").unwrap();
+    let read = read(data.path());
+    assert_eq!((read.lines.len(), read.code), (expected, 0), "{}", read.complaints);
+    assert!(read.complaints.contains("is no store of this log"), "{}", read.complaints);
+}
+
 /// A reader as the Python program prints it.
 fn reader_line(reader: &Reader) -> String {
     format!(

@@ -60,6 +60,20 @@ fn a_whole_backup_comes_back_whole_and_shares_no_file_with_it() {
     assert_eq!(rig.log.readers().unwrap()[1].offset, all[20].0);
 }
 
+/// Where one file more had the name of a store, the log ended elsewhere than its last batch.
+#[test]
+fn a_log_with_a_file_that_is_no_store_is_not_cut() {
+    let (disk, all) = backed_up();
+    let log = Path::new(BACKUP).join("logs/default");
+    disk.create(&log.join(format!("{:020}.store", all[1].0))).unwrap();
+    for cut in [at(all[2].0), Cut::Time(1)] {
+        let refused = restore(&disk, &cut).unwrap_err();
+        assert!(matches!(refused, RestoreError::NotInOrder { .. }), "{refused}");
+    }
+    restore(&disk, &Cut::Nowhere).unwrap();
+    assert_eq!(open(&disk.after_power_cut(Tear::KeepAll), TARGET).read_all(), all);
+}
+
 /// At each offset from the start to the end, in a batch or between two.
 #[test]
 fn a_log_is_cut_before_the_batch_that_holds_the_offset() {

@@ -58,9 +58,11 @@ pub(super) fn open_store(site: &Site<'_>, base: Offset) -> Result<Option<Store>,
     }
 }
 
-/// All segments, each ending where the next begins, the last at `end`.
+/// All segments, each ending where the next begins, the last at `end`, unless it has no offset
+/// below that: who knows what is in a store that nobody can read?
 pub(super) fn segments(site: &Site<'_>, end: Offset) -> Vec<Arc<Segment>> {
-    let ends = site.bases.iter().copied().skip(1).chain([end]);
+    let last = site.bases.last().map(|base| end.max(*base));
+    let ends = site.bases.iter().copied().skip(1).chain(last);
     site.bases.iter().zip(ends).map(|(base, end)| Arc::new(site.segment(*base, end))).collect()
 }
 

@@ -8,7 +8,7 @@ use crate::log::offset::Offset;
 /// What a survey amounts to.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// The last store that is kept, and where its frames end.
+    /// The last store that can be read, and where its frames end.
     pub(super) last: Option<(usize, Mark)>,
     /// Acknowledged records that are gone: from, where reading can go on, in which store.
     pub(super) damage: Vec<(Offset, Offset, usize)>,
@@ -50,7 +50,6 @@ pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
         let sealed_at = survey.stores.last().and_then(|store| store.sealed_at);
         verdict.tail_damaged |= sealed_at != Some(survey.durable_end);
     }
-    // Appends go on in the last store that is kept, whatever is thrown away behind it.
     let in_tail = |n: usize| {
         let is_last = n + 1 == survey.stores.len() || verdict.last.is_some_and(|(k, _)| k == n);
         is_last && survey.stores.get(n).is_none_or(|store| store.sealed_at.is_none())

@@ -16,7 +16,6 @@ use crate::log::names;
 use crate::log::scan::Scan;
 use crate::log::segment::Segment;
 use crate::log::store::Store;
-use crate::log::trash;
 use crate::log::width::wide;
 
 /// Bytes that are read and written at once when a tail is written anew.
@@ -30,6 +29,10 @@ pub(super) fn open(
     let survey = survey(site, checkpoint)?;
     let bases = survey.stores.iter().map(|store| store.base).collect();
     let site = &Site { bases, ..*site };
+    survey.strays.iter().for_each(|base| {
+        let path = names::store(site.directory, *base);
+        log::warn!(log:% = site.meta.name, path:% = path.display(); "store_ignored");
+    });
     let verdict = judge(site, &survey);
     if let Some(&(from, _, n)) = verdict.damage.first() {
         report(site, &verdict);
@@ -127,18 +130,7 @@ fn mend(site: &Site<'_>, survey: &Survey, end: Mark) -> Result<(), OpenError> {
         }
         store.sync()?;
     }
-    for base in &survey.strays {
-        let path = names::store(site.directory, *base);
-        log::warn!(
-            log:% = site.meta.name, path:% = path.display(), reason = "no_store_of_the_log";
-            "store_dropped"
-        );
-    }
-    let paths = survey.strays.iter().flat_map(|base| {
-        [names::store(site.directory, *base), names::index(site.directory, *base)]
-    });
     let disk = &*site.engine.disk;
-    trash::discard(disk, &site.engine.trash, site.directory, paths)?;
     disk.sync_directory(site.directory).map_err(IoError::at(SYNC, site.directory))?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) struct Surveyed {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) stores: Vec<Surveyed>,
-    /// Files with names of stores, but at offsets that another has frames of, and unreadable.
+    /// Files with names of stores that cannot be read as this log's, at offsets that another has.
     pub(super) strays: Vec<Offset>,
     /// The highest durable end that anything valid names and can know of.
     pub(super) durable_end: Offset,
@@ -88,7 +88,8 @@ pub(super) fn survey(
                 unsure_from: None,
             },
         };
-        reached = surveyed.pieces.iter().map(Piece::to).fold(reached, Offset::max);
+        let ends = surveyed.pieces.iter().map(Piece::to).chain(surveyed.sealed_at);
+        reached = ends.fold(reached, Offset::max);
         survey.stores.push(surveyed);
     }
     Ok(survey)

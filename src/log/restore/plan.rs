@@ -67,19 +67,7 @@ impl Planned {
         let is_in_order = stores_end == known
             && checkpoint.is_some_and(|held| held.clean && held.census == census);
         let backup_end = stores_end.max(known);
-        let end = match cut {
-            Cut::Nowhere => backup_end,
-            Cut::Time(time_us) => stores.end_before(*time_us)?.unwrap_or(backup_end),
-            Cut::Offsets(offsets) => match offsets.get(&name).copied() {
-                None => backup_end,
-                Some(offset) if offset < start || offset > backup_end => {
-                    let end = backup_end;
-                    return Err(RestoreError::OutOfRange { log: name, offset, start, end });
-                }
-                Some(offset) if offset == backup_end => backup_end,
-                Some(offset) => stores.end_below(offset)?,
-            },
-        };
+        let end = stores.end_after(cut, &name, backup_end)?;
         let is_cut = end < backup_end;
         let next = bases.iter().copied().find(|base| *base >= end);
         let kept = |base: &Offset| !is_cut || *base < end;
@@ -124,6 +112,46 @@ impl Stores<'_> {
             return Ok(footer.end);
         }
         Ok(last_kept(&store, last, &|_| true)?.0)
+    }
+
+    /// Where a log ends that ends at `backup_end` in the backup.
+    fn end_after(
+        &self,
+        cut: &Cut,
+        name: &LogName,
+        backup_end: Offset,
+    ) -> Result<Offset, RestoreError> {
+        let offset = match cut {
+            Cut::Nowhere => return Ok(backup_end),
+            Cut::Time(time_us) => {
+                self.refuse_unreadable(name)?;
+                return Ok(self.end_before(*time_us)?.unwrap_or(backup_end));
+            }
+            Cut::Offsets(offsets) => offsets.get(name).copied(),
+        };
+        let Some(offset) = offset else {
+            return Ok(backup_end);
+        };
+        let (start, end) = (self.start, backup_end);
+        if offset < start || offset > end {
+            return Err(RestoreError::OutOfRange { log: name.clone(), offset, start, end });
+        }
+        self.refuse_unreadable(name)?;
+        Ok(if offset < end { self.end_below(offset)? } else { end })
+    }
+
+    /// With a store that cannot be read an offset may be in another than the names say.
+    fn refuse_unreadable(&self, name: &LogName) -> Result<(), RestoreError> {
+        for &base in self.bases {
+            let path = names::store(self.directory, base);
+            match Store::open(self.disk, &path, self.id, base) {
+                Err(StoreFault::Header) => {
+                    return Err(RestoreError::NotInOrder { log: name.clone() });
+                }
+                opened => drop(opened.map_err(|fault| fault.at(&path))?),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the last of the stores has a footer: what stands before it was kept then.

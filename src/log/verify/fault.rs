@@ -14,7 +14,8 @@ pub enum Meaning {
     Damage,
     /// The file could not be read, so nobody knows.
     Unreadable,
-    /// What is made from other files, such as an index, is not as it should be. Nothing is lost.
+    /// What is made from other files, such as an index, is not as it should be, or a file is no
+    /// part of the log. Nothing is lost.
     Derived,
     /// Writing stopped here: what follows was never known to be durable, and a start cuts it off.
     TornTail,

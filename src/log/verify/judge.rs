@@ -11,7 +11,7 @@ use crate::log::offset::Offset;
 const MISSING: &str = "records are missing";
 const USED_UP: &str = "its offsets are used up: no append brought it there, and none can follow";
 const STRAY: &str =
-    "cannot be read, and another store has the batches of its offsets; a start drops it";
+    "is no store of this log: another has the batches of its offsets; no start reads it";
 const HEADER: &str = "both copies of the header are damaged, and nothing can be read without it";
 
 /// What a log's stores amount to.
@@ -39,13 +39,14 @@ struct Damage {
 pub(super) fn strays(stores: &mut Vec<Walked>, directory: &Path) -> Vec<Fault> {
     let mut reached = Offset::ZERO;
     let is_stray = |store: &mut Walked| {
-        reached = store.pieces.iter().map(|piece| piece.to).fold(reached, Offset::max);
+        let ends = store.pieces.iter().map(|piece| piece.to).chain(store.sealed_at);
+        reached = ends.fold(reached, Offset::max);
         !store.is_readable && !store.is_cut_short && store.base < reached
     };
     let strays = stores.extract_if(.., is_stray);
     let told = strays.map(|store| {
         let path = names::store(directory, store.base);
-        Fault::of(&path, Meaning::TornTail, STRAY).over(store.base, store.base)
+        Fault::of(&path, Meaning::Derived, STRAY).over(store.base, store.base)
     });
     told.collect()
 }
@@ -64,8 +65,10 @@ impl Judged {
         let mut course = None;
         for (n, store) in stores.iter().enumerate() {
             if !store.is_readable {
-                let next = stores.get(n + 1).map_or(durable_end, |next| next.base);
-                judged.skip(n, store, next.min(durable_end));
+                if limit.is_none_or(|limit| store.base <= limit) {
+                    let next = stores.get(n + 1).map_or(durable_end, |next| next.base);
+                    judged.skip(n, store, next.min(durable_end));
+                }
                 continue;
             }
             let mut ends_at = None;

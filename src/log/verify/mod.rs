@@ -262,12 +262,10 @@ impl Site {
     }
 
     fn tasks(&self) -> impl Iterator<Item = Task<'_>> {
-        let bases = self.bases.iter().enumerate();
-        bases.zip(&self.bounds).map(|((n, &(base, file_bytes)), &bound)| Task {
+        self.bases.iter().zip(&self.bounds).map(|(&(base, file_bytes), &bound)| Task {
             directory: &self.directory,
             log_id: self.id,
             base,
-            is_last: n + 1 == self.bases.len(),
             bound,
             limit: self.limit,
             file_bytes,

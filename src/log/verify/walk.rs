@@ -26,7 +26,6 @@ pub(super) struct Task<'a> {
     pub(super) directory: &'a Path,
     pub(super) log_id: Option<LogId>,
     pub(super) base: Offset,
-    pub(super) is_last: bool,
     /// Where the next store begins whose header is whole.
     pub(super) bound: Option<Offset>,
     /// Frames from here on are not looked at.
@@ -89,6 +88,8 @@ pub(super) struct Walked {
     pub(super) is_readable: bool,
     pub(super) pieces: Vec<Piece>,
     pub(super) footer: Option<Footer>,
+    /// Where the footer says that the segment ends, as far as it can know of it.
+    pub(super) sealed_at: Option<Offset>,
     /// What stands behind the last piece that is neither frame nor footer, and where.
     pub(super) ends_in: Option<(u64, &'static str)>,
     /// Bytes behind the last piece that are not zero, where there is no footer.
@@ -101,8 +102,8 @@ pub(super) struct Walked {
 }
 
 impl Task<'_> {
-    /// Walks through it. What cannot be read is a fault in the answer.
-    pub(super) fn walk(&self, disk: &dyn Disk, progress: &VerifyProgress) -> Walked {
+    /// The store before anything of it was read.
+    fn unread(&self) -> Walked {
         let begin = Piece {
             from: self.base,
             to: self.base,
@@ -111,7 +112,7 @@ impl Task<'_> {
             course: None,
             after: None,
         };
-        let mut walked = Walked {
+        Walked {
             base: self.base,
             file_bytes: self.file_bytes,
             is_absent: false,
@@ -119,13 +120,19 @@ impl Task<'_> {
             is_readable: false,
             pieces: vec![begin],
             footer: None,
+            sealed_at: None,
             ends_in: None,
             tail_bytes: 0,
             durable_end: Offset::ZERO,
             batches: 0,
             records: 0,
             faults: Vec::new(),
-        };
+        }
+    }
+
+    /// Walks through it. What cannot be read is a fault in the answer.
+    pub(super) fn walk(&self, disk: &dyn Disk, progress: &VerifyProgress) -> Walked {
+        let mut walked = self.unread();
         let path = names::store(self.directory, self.base);
         let mut told = 0;
         match open(disk, &path, self.log_id, self.base) {
@@ -307,6 +314,7 @@ impl Walk<'_> {
         let walked = &mut *self.walked;
         walked.footer = Some(footer);
         let end = self.reached.at_most(footer.end);
+        walked.sealed_at = Some(end);
         walked.durable_end = walked.durable_end.max(end);
         let [piece] = walked.pieces.as_slice() else {
             return;
@@ -329,7 +337,7 @@ impl Walk<'_> {
     fn look_at_tail(&mut self, scan: &mut Scan<'_>, path: &Path) -> Result<(), IoError> {
         let ends_at = self.walked.pieces.last().map_or(0, |piece| piece.ends_at);
         self.walked.tail_bytes = scan.bytes_until_zeros(ends_at)?;
-        if !self.task.is_last {
+        if self.task.bound.is_some() {
             let what = "the footer is missing or damaged; the batches tell all that it would";
             self.walked.faults.push(Fault::of(path, Meaning::Derived, what).at(ends_at));
         }

@@ -14,7 +14,7 @@ STOP_SECONDS_MAX = 5.0
 # may be a consumer of this proof.
 PATIENCE_SECONDS = 1.0
 # What a start logs that cuts or rebuilds something.
-WORK = {"torn_tail_cut", "store_dropped", "meta_rebuilt", "index_rebuilt", "index_replaced",
+WORK = {"torn_tail_cut", "store_ignored", "meta_rebuilt", "index_rebuilt", "index_replaced",
         "log_damaged", "index_rebuild_failed", "index_sync_failed"}
 
 

@@ -68,7 +68,7 @@ pub enum RepairKind {
         /// The offset at which appends go on.
         end: Offset,
     },
-    /// A file of which nothing can be read is only in the quarantine now.
+    /// A file of which nothing can be read as the log's is only in the quarantine now.
     TakenAway,
 }
 
@@ -112,7 +112,9 @@ impl fmt::Display for RepairStep {
                 "let an empty segment stand for the lost offsets {from} up to but not including \
                  {end}; appends go on there"
             ),
-            RepairKind::TakenAway => f.write_str("take it away: nothing in it can be read"),
+            RepairKind::TakenAway => {
+                f.write_str("take it away: nothing in it can be read as this log's")
+            }
         }
     }
 }

@@ -120,7 +120,7 @@ fn seal_tail(
     let last = last_kept(survey, verdict);
     let mut end = verdict.end;
     if let Some(lost) = survey.stores.last().filter(|store| !store.readable) {
-        end = end.max(claims::end(site, lost.base)?);
+        end = end.max(claims::end(site, lost.base)?).max(lost.base.plus(1));
     }
     if end.is_out_of_reach() {
         let what = "a store that nobody can read has the name of an offset that no append reaches";
@@ -177,7 +177,7 @@ fn cut_tail(
     Ok(())
 }
 
-/// Stores of which nothing can be read.
+/// Stores of which nothing can be read as the log's.
 fn take_away(
     site: &Site<'_>,
     bases: impl Iterator<Item = Offset>,
