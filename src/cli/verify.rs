@@ -31,7 +31,7 @@ checkpoint, about a second ago.
 What is wrong is told with its meaning:
   damage       acknowledged records, or settings or positions, cannot be read any more
   unreadable   a file could not be read, so nobody knows
-  derived      an index or the like, which is made anew, or no file of the log; nothing is lost
+  derived      an index or the like, which is made anew, or a file not of the log; nothing is lost
   torn tail    writing stopped here; a start cuts off what nobody was promised
   left over    a start removes it; no fault
 

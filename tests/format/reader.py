@@ -389,6 +389,13 @@ def crc_of_crcs(frames):
     return crc32c(b"".join(struct.pack("<I", frame.crc) for frame in frames))
 
 
+class Lost:
+    """A store that cannot be read."""
+
+    def __init__(self, base):
+        self.base = base
+
+
 class Log:
     """What its files say, before it is decided what that amounts to."""
 
@@ -410,10 +417,11 @@ class Log:
         # The highest offset that is known to have been durable.
         self.durable = max(self.start, checkpoint["durable_end"]) if checkpoint else self.start
         # Accepted frames in order, with None for bytes that are none, and where they stand;
-        # before those of a store its base offset.
+        # before those of a store its base offset, and in place of those of one that cannot be
+        # read a Lost.
         self.found = []
-        # As far as the stores so far have frames, or say so.
-        self.reached = 0
+        # Where footers say that their stores end.
+        self.sealed = {}
         self.stored = read_producers(directory / "producers", self.log_id, report)
         if self.stored:
             self.durable = max(self.durable, self.stored[0])
@@ -433,15 +441,35 @@ class Log:
                 bound = base
         for (base, path), head, bound in zip(stores, heads, reversed(bounds)):
             self.survey(base, path, head, bound)
+        self.leave_out_strays()
+
+    def leave_out_strays(self):
+        """Tells what cannot be read from what is no store of this log."""
+        end = reached = self.start
+        is_broken, found = False, self.found
+        self.found = []
+        for path, item in found:
+            if isinstance(item, Lost):
+                if item.base < reached:
+                    self.report.note(f"{path.name} is no store of this log")
+                    continue
+                self.report.damage(f"{path.name} has no valid header of this log")
+            elif isinstance(item, int):
+                end, is_broken = max(end, item), False
+                reached = max(reached, end, self.sealed.get(path, 0))
+            elif item is None:
+                is_broken = True
+            elif is_broken is not None:
+                is_over = (is_broken or item.base != end) and end >= self.durable
+                # Nothing of the store counts behind its break.
+                end, is_broken = (end, None) if is_over else (max(end, item.next), False)
+                reached = max(reached, end)
+            self.found.append((path, item))
 
     def survey(self, base, path, header, bound):
         data = path.read_bytes()
         if not header or header[:2] != (self.log_id, base):
-            if self.reached > base:
-                self.report.note(f"{path.name} is no store of this log")
-                return
-            self.report.damage(f"{path.name} has no valid header of this log")
-            self.found.append((path, None))
+            self.found.append((path, Lost(base)))
             return
         self.durable = max(self.durable, base)
         self.found.append((path, base))
@@ -451,7 +479,7 @@ class Log:
             if isinstance(found, Footer):
                 footer = found
                 self.durable = max(self.durable, min(footer.end, bound))
-                self.reached = max(self.reached, min(footer.end, bound))
+                self.sealed[path] = min(footer.end, bound)
                 break
             if found is None:
                 self.found.append((path, None))
@@ -463,7 +491,6 @@ class Log:
                 self.found.append((path, None))
                 continue
             end, incarnation = found.next, found.incarnation
-            self.reached = max(self.reached, end)
             self.found.append((path, found))
         if footer:
             self.check_footer(path, footer, frames)
@@ -538,7 +565,7 @@ class Log:
                     self.report.damage(f"offsets {end} to {frame - 1} are lost before {path.name}")
                 end, is_broken = max(end, frame), False
                 continue
-            if frame is None:
+            if frame is None or isinstance(frame, Lost):
                 is_broken = True
                 continue
             if (is_broken or frame.base != end) and end >= self.durable:

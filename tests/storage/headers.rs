@@ -96,12 +96,56 @@ fn r1_r5_a_file_that_has_the_name_of_a_store_and_is_none_costs_no_batch() {
         all.push((rig.append(&Batch::of(8)), Batch::of(8)));
         let rig = rig.killed();
         reads(&rig, &all);
+        let disk = rig.disk.clone();
+        drop(rig);
         assert_eq!(disk.bytes(&path).unwrap(), NO_STORE, "{case}: nobody knows what it is");
         mend(&disk);
         assert!(disk.bytes(&path).is_err(), "{case}");
+        let kept = Path::new(DATA).join("quarantine/default-7").join(path.file_name().unwrap());
+        assert_eq!(disk.bytes(&kept).unwrap(), NO_STORE, "{case}");
         assert_eq!(faults(&disk), [], "{case}");
         reads(&open(&disk), &all);
     }
+}
+
+/// Only batches that stay tell that a file is no store of the log: what a start cuts may be as
+/// wrong.
+#[test]
+fn r6_a_file_at_offsets_of_batches_that_are_cut_is_one_that_nobody_can_read() {
+    let rig = Rig::new();
+    let mut all = rig.fill(2);
+    let torn: Vec<_> = (2..5)
+        .map(|n| {
+            let batch = Batch::of(n);
+            rig.log.append(&batch.payload, batch.records, Durability::Synced).unwrap()
+        })
+        .collect();
+    rig.logs.work();
+    let bases: Vec<_> = torn.iter().map(|pending| pending.base_offset()).collect();
+    let disk = rig.disk.after_power_cut(Tear::KeepAll);
+    disk.remove(&files(&disk, "checkpoint")[0]).unwrap();
+    let store = &files(&disk, ".store")[0];
+    let bytes = disk.bytes(store).unwrap();
+    let frames = bytes.windows(4).enumerate().filter(|(_, word)| word == b"VFRM");
+    let third = frames.map(|(at, _)| at).nth(2).unwrap();
+    overwrite(&disk, store, third, third + 8);
+    let path = store.with_file_name(format!("{:020}.store", bases[1].plus(1)));
+    create(&disk, &path);
+    let mut bounds = None;
+    for _ in 0..3 {
+        let rig = open(&disk);
+        assert!(rig.log.is_damaged());
+        let now = rig.log.bounds();
+        assert_eq!(*bounds.get_or_insert(now), now);
+        reads(&rig, &all);
+        rig.logs.close().unwrap();
+    }
+    disk.remove(&path).unwrap();
+    let rig = open(&disk);
+    assert!(!rig.log.is_damaged(), "it is torn");
+    all.push((rig.append(&Batch::of(7)), Batch::of(7)));
+    assert_eq!(all[2].0, bases[0]);
+    assert_eq!(rig.killed().read_all(), all);
 }
 
 /// A log without a checkpoint of whose stores none could be read was thrown away as one that never

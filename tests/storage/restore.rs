@@ -60,18 +60,26 @@ fn a_whole_backup_comes_back_whole_and_shares_no_file_with_it() {
     assert_eq!(rig.log.readers().unwrap()[1].offset, all[20].0);
 }
 
-/// Where one file more had the name of a store, the log ended elsewhere than its last batch.
+/// A file with the name of a store, which is none, in a batch between others or in the last one:
+/// the log is cut, or ends, where it would without it.
 #[test]
-fn a_log_with_a_file_that_is_no_store_is_not_cut() {
-    let (disk, all) = backed_up();
-    let log = Path::new(BACKUP).join("logs/default");
-    disk.create(&log.join(format!("{:020}.store", all[1].0))).unwrap();
-    for cut in [at(all[2].0), Cut::Time(1)] {
-        let refused = restore(&disk, &cut).unwrap_err();
-        assert!(matches!(refused, RestoreError::NotInOrder { .. }), "{refused}");
+fn a_file_that_is_no_store_changes_nothing_and_is_left_out() {
+    for within in [2, 23] {
+        for cut in [1, 2, 3, 22, 23, 24] {
+            let (disk, all) = backed_up();
+            let log = Path::new(BACKUP).join("logs/default");
+            let stray = format!("{:020}.store", all[within].0.plus(1));
+            disk.create(&log.join(&stray)).unwrap();
+            let offset = all.get(cut).map(|(base, _)| *base);
+            let told = restore(&disk, &offset.map_or(Cut::Nowhere, at)).unwrap();
+            let (last, batch) = &all[cut - 1];
+            let end = last.plus(u64::from(batch.records.get()));
+            assert_eq!(told[0].end, end, "{within}, {cut}");
+            let disk = disk.after_power_cut(Tear::KeepAll);
+            assert_eq!(faults(&disk, TARGET), [""; 0], "{within}, {cut}");
+            assert_eq!(open(&disk, TARGET).read_all(), all[..cut], "{within}, {cut}");
+        }
     }
-    restore(&disk, &Cut::Nowhere).unwrap();
-    assert_eq!(open(&disk.after_power_cut(Tear::KeepAll), TARGET).read_all(), all);
 }
 
 /// At each offset from the start to the end, in a batch or between two.

@@ -109,7 +109,8 @@ impl Log {
                 Some(mark) => mark.position,
                 None => segment.facts_or_size()?.store_bytes,
             };
-            let bounds = Bounds { start: segment.base(), end: segment.end().min(end) };
+            let start = segment.base();
+            let bounds = Bounds { start, end: segment.end().min(end).max(start) };
             let (is_sealed, is_damaged) = (segment.is_sealed(), segment.has_damage());
             Ok(SegmentSummary { bounds, stored_bytes, is_sealed, is_damaged })
         };

@@ -24,12 +24,8 @@ pub(super) fn judge(site: &Site<'_>, survey: &Survey) -> Verdict {
     // A header is durable before its store has a name, so this is no torn write: records may have
     // been acknowledged there, and nobody can tell how many.
     verdict.tail_damaged = survey.stores.last().is_some_and(|store| !store.readable);
-    'stores: for (n, store) in survey.stores.iter().enumerate() {
-        for piece in &store.pieces {
-            let gap = piece.after_break || piece.from != verdict.end;
-            if gap && verdict.end >= survey.durable_end {
-                break 'stores;
-            }
+    for (n, store) in survey.stores.iter().enumerate() {
+        for piece in survey.kept(store, verdict.end) {
             // Also where no offset is gone: a frame in the break may claim those of later appends,
             // and an index that is made anew would follow it and miss them.
             let in_unsealed = piece.after_break && store.sealed_at.is_none();

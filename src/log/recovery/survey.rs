@@ -69,16 +69,11 @@ pub(super) fn survey(
     };
     let is_whole = |base| Ok::<_, OpenError>(open_store(site, base)?.is_some());
     let bounds = bounds(site.bases.iter().copied(), is_whole)?;
-    let mut reached = site.start;
     for (&base, &bound) in site.bases.iter().zip(&bounds) {
         let marked = checkpoint.is_some().then_some(mark);
         site.engine.options.progress.store_read();
         let surveyed = match open_store(site, base)? {
             Some(store) => survey.look_at((base, bound), &store, marked)?,
-            None if base < reached => {
-                survey.strays.push(base);
-                continue;
-            }
             None => Surveyed {
                 base,
                 readable: false,
@@ -88,14 +83,39 @@ pub(super) fn survey(
                 unsure_from: None,
             },
         };
-        let ends = surveyed.pieces.iter().map(Piece::to).chain(surveyed.sealed_at);
-        reached = ends.fold(reached, Offset::max);
         survey.stores.push(surveyed);
     }
+    survey.leave_out_strays(site.start);
     Ok(survey)
 }
 
 impl Survey {
+    /// The pieces of a store that count, where the log has come to `end` before it: up to the first
+    /// break at or above the highest durable end.
+    pub(super) fn kept<'a>(&self, store: &'a Surveyed, mut end: Offset) -> &'a [Piece] {
+        let breaks = |piece: &Piece| {
+            let gap = piece.after_break || piece.from != end;
+            let is_over = end >= self.durable_end;
+            end = end.max(piece.to());
+            gap && is_over
+        };
+        let kept = store.pieces.iter().position(breaks).unwrap_or(store.pieces.len());
+        store.pieces.get(..kept).unwrap_or_default()
+    }
+
+    fn leave_out_strays(&mut self, start: Offset) {
+        let (mut end, mut reached) = (start, start);
+        for store in std::mem::take(&mut self.stores) {
+            if !store.readable && store.base < reached {
+                self.strays.push(store.base);
+                continue;
+            }
+            end = self.kept(&store, end).iter().map(Piece::to).fold(end, Offset::max);
+            reached = reached.max(end).max(store.sealed_at.unwrap_or(end));
+            self.stores.push(store);
+        }
+    }
+
     fn look_at(
         &mut self,
         (base, bound): (Offset, Option<Offset>),

@@ -101,9 +101,8 @@ pub enum RestoreError {
     /// Where a log ends that was not closed in order only a start can tell, and so what is kept of
     /// its last segment.
     #[error(
-        "log {log} cannot be cut there: it was not closed in order, or a store of it cannot be \
-         read; make a backup of it with `varve backup --data-dir`, which puts it in order, and cut \
-         that"
+        "log {log} was not closed in order, and cannot be cut within its last segment; make a \
+         backup of it with `varve backup --data-dir`, which puts it in order, and cut that"
     )]
     NotInOrder {
         /// The log.

@@ -60,6 +60,7 @@ impl Planned {
         let lowest = bases.first().copied().unwrap_or(Offset::ZERO);
         let start = checkpoint.map_or(lowest, |held| held.start);
         bases.retain(|base| *base >= start);
+        let bases = without_strays(disk, &directory, meta.id, bases)?;
         let stores = Stores { disk, directory: &directory, id: meta.id, bases: &bases, start };
         let known = checkpoint.map_or(start, |held| held.mark.durable_end);
         let stores_end = stores.end()?;
@@ -67,7 +68,19 @@ impl Planned {
         let is_in_order = stores_end == known
             && checkpoint.is_some_and(|held| held.clean && held.census == census);
         let backup_end = stores_end.max(known);
-        let end = stores.end_after(cut, &name, backup_end)?;
+        let end = match cut {
+            Cut::Nowhere => backup_end,
+            Cut::Time(time_us) => stores.end_before(*time_us)?.unwrap_or(backup_end),
+            Cut::Offsets(offsets) => match offsets.get(&name).copied() {
+                None => backup_end,
+                Some(offset) if offset < start || offset > backup_end => {
+                    let end = backup_end;
+                    return Err(RestoreError::OutOfRange { log: name, offset, start, end });
+                }
+                Some(offset) if offset == backup_end => backup_end,
+                Some(offset) => stores.end_below(offset)?,
+            },
+        };
         let is_cut = end < backup_end;
         let next = bases.iter().copied().find(|base| *base >= end);
         let kept = |base: &Offset| !is_cut || *base < end;
@@ -85,6 +98,48 @@ impl Planned {
         let bases = kept;
         Ok(Self { told, directory, id, checkpoint, bases, is_cut, is_last_cut })
     }
+}
+
+/// The stores but for those that cannot be read and are at offsets that the one before has, as a
+/// start leaves them out.
+fn without_strays(
+    disk: &dyn Disk,
+    directory: &Path,
+    id: LogId,
+    bases: Vec<Offset>,
+) -> Result<Vec<Offset>, IoError> {
+    let (mut reached, mut previous, mut kept) = (Offset::ZERO, None, Vec::new());
+    for base in bases {
+        let path = names::store(directory, base);
+        match Store::open(disk, &path, id, base) {
+            Ok(store) => previous = Some((base, store)),
+            Err(StoreFault::Header) => {
+                if let Some((base, store)) = previous.take() {
+                    reached = match store.footer()? {
+                        Some(footer) => footer.end,
+                        None => whole_end(&store, base)?,
+                    };
+                }
+                if base < reached {
+                    continue;
+                }
+            }
+            Err(fault) => return Err(fault.at(&path)),
+        }
+        kept.push(base);
+    }
+    Ok(kept)
+}
+
+/// The end of the whole frames of a store, up to the first that is not or does not follow.
+fn whole_end(store: &Store, base: Offset) -> Result<Offset, IoError> {
+    let (mut end, mut scan) = (base, Scan::verified(store, wide(STORE_HEADER_BYTES))?);
+    while let Found::Frame { header, intact: true, .. } = scan.next()?
+        && header.base == end
+    {
+        end = header.next_offset();
+    }
+    Ok(end)
 }
 
 fn bytes(disk: &dyn Disk, directory: &Path, bases: &[Offset]) -> Result<u64, IoError> {
@@ -112,46 +167,6 @@ impl Stores<'_> {
             return Ok(footer.end);
         }
         Ok(last_kept(&store, last, &|_| true)?.0)
-    }
-
-    /// Where a log ends that ends at `backup_end` in the backup.
-    fn end_after(
-        &self,
-        cut: &Cut,
-        name: &LogName,
-        backup_end: Offset,
-    ) -> Result<Offset, RestoreError> {
-        let offset = match cut {
-            Cut::Nowhere => return Ok(backup_end),
-            Cut::Time(time_us) => {
-                self.refuse_unreadable(name)?;
-                return Ok(self.end_before(*time_us)?.unwrap_or(backup_end));
-            }
-            Cut::Offsets(offsets) => offsets.get(name).copied(),
-        };
-        let Some(offset) = offset else {
-            return Ok(backup_end);
-        };
-        let (start, end) = (self.start, backup_end);
-        if offset < start || offset > end {
-            return Err(RestoreError::OutOfRange { log: name.clone(), offset, start, end });
-        }
-        self.refuse_unreadable(name)?;
-        Ok(if offset < end { self.end_below(offset)? } else { end })
-    }
-
-    /// With a store that cannot be read an offset may be in another than the names say.
-    fn refuse_unreadable(&self, name: &LogName) -> Result<(), RestoreError> {
-        for &base in self.bases {
-            let path = names::store(self.directory, base);
-            match Store::open(self.disk, &path, self.id, base) {
-                Err(StoreFault::Header) => {
-                    return Err(RestoreError::NotInOrder { log: name.clone() });
-                }
-                opened => drop(opened.map_err(|fault| fault.at(&path))?),
-            }
-        }
-        Ok(())
     }
 
     /// Whether the last of the stores has a footer: what stands before it was kept then.

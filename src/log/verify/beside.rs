@@ -53,6 +53,21 @@ impl Beside {
         Ok(beside)
     }
 
+    /// What is wrong if no server runs and the log's stores are those with these bases.
+    pub(super) fn other_stores(
+        &self,
+        directory: &Path,
+        bases: impl Iterator<Item = Offset>,
+    ) -> Option<Fault> {
+        let census = Census::of(bases);
+        let held = self.checkpoint.filter(|held| held.clean && held.census != census)?;
+        let what = format!(
+            "it was written at an orderly stop, with {} segments, and {} are here",
+            held.census.segments, census.segments
+        );
+        Some(Fault::of(&names::checkpoint(directory), Meaning::Derived, what))
+    }
+
     /// The log's id, as a start finds it.
     fn identify(
         &mut self,
@@ -112,21 +127,13 @@ impl Beside {
                 self.faults.push(fault(Meaning::Damage, what));
             }
             None => {}
-            Some(held) => {
+            Some(_) => {
                 // A running server may be writing it.
                 let lost = lost.iter().filter(|_| !is_running);
                 self.faults.extend(lost.map(|position| {
                     let what = "a slot is damaged; the other one stands in for it";
                     fault(Meaning::Derived, what).at(*position)
                 }));
-                let census = Census::of(all.iter().copied().filter(|base| *base >= held.start));
-                if held.clean && held.census != census && !is_running {
-                    let what = format!(
-                        "it was written at an orderly stop, with {} segments, and {} are here",
-                        held.census.segments, census.segments
-                    );
-                    self.faults.push(fault(Meaning::Derived, &what));
-                }
             }
         }
     }

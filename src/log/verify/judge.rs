@@ -11,7 +11,7 @@ use crate::log::offset::Offset;
 const MISSING: &str = "records are missing";
 const USED_UP: &str = "its offsets are used up: no append brought it there, and none can follow";
 const STRAY: &str =
-    "is no store of this log: another has the batches of its offsets; no start reads it";
+    "is no store of this log: another has its offsets; no start reads it, a repair takes it away";
 const HEADER: &str = "both copies of the header are damaged, and nothing can be read without it";
 
 /// What a log's stores amount to.
@@ -34,14 +34,26 @@ struct Damage {
     what: &'static str,
 }
 
-/// Takes out what has the name of a store at an offset that another has batches of, and cannot be
-/// read, and says so of each.
-pub(super) fn strays(stores: &mut Vec<Walked>, directory: &Path) -> Vec<Fault> {
-    let mut reached = Offset::ZERO;
+/// Takes out the files with names of stores that cannot be read, where the batches that count of
+/// another store reach beyond, or its footer does; and says so of each.
+pub(super) fn strays(
+    stores: &mut Vec<Walked>,
+    (start, durable_end): (Offset, Offset),
+    directory: &Path,
+) -> Vec<Fault> {
+    let (mut end, mut reached) = (start, start);
     let is_stray = |store: &mut Walked| {
-        let ends = store.pieces.iter().map(|piece| piece.to).chain(store.sealed_at);
-        reached = ends.fold(reached, Offset::max);
-        !store.is_readable && !store.is_cut_short && store.base < reached
+        if !store.is_readable {
+            return !store.is_cut_short && store.base < reached;
+        }
+        for piece in &store.pieces {
+            if (piece.after.is_some() || piece.from != end) && end >= durable_end {
+                break;
+            }
+            end = end.max(piece.to);
+        }
+        reached = reached.max(end).max(store.sealed_at.unwrap_or(end));
+        false
     };
     let strays = stores.extract_if(.., is_stray);
     let told = strays.map(|store| {
@@ -51,16 +63,20 @@ pub(super) fn strays(stores: &mut Vec<Walked>, directory: &Path) -> Vec<Fault> {
     told.collect()
 }
 
+/// The highest durable end that is known or that a store names, but not above the limit.
+pub(super) fn durable_end(stores: &[Walked], known: Offset, limit: Option<Offset>) -> Offset {
+    let told = stores.iter().map(|store| store.durable_end).max();
+    limit.unwrap_or(known.max(told.unwrap_or(known)))
+}
+
 impl Judged {
-    /// Judges the stores of a log that begins at the first offset and is known to have been durable
-    /// up to the second. With a limit, nothing at or above it.
+    /// Judges the stores of a log that begins at the first offset and was durable up to the second.
+    /// With a limit, nothing at or above it.
     pub(super) fn of(
         stores: &[Walked],
-        (start, known): (Offset, Offset),
+        (start, durable_end): (Offset, Offset),
         limit: Option<Offset>,
     ) -> Self {
-        let told = stores.iter().map(|store| store.durable_end).max().unwrap_or(known);
-        let durable_end = limit.unwrap_or(known.max(told));
         let mut judged = Self { end: start, damage: Vec::new(), torn: None };
         let mut course = None;
         for (n, store) in stores.iter().enumerate() {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use self::beside::Beside;
 pub use self::fault::{Fault, Meaning};
-use self::judge::{Judged, strays};
+use self::judge::{Judged, durable_end, strays};
 use self::walk::{Task, Walked};
 use super::checkpoint::Slots;
 use super::disk::{Disk, ReadOnly};
@@ -291,8 +291,14 @@ impl Site {
         let known = self.beside.durable_end.max(start);
         let directory = &self.directory;
         let mut found = self.beside.faults.clone();
-        found.extend(strays(&mut stores, directory));
-        let judged = Judged::of(&stores, (start, known), self.limit);
+        let durable_end = durable_end(&stores, known, self.limit);
+        let strays = strays(&mut stores, (start, durable_end), directory);
+        found.extend(strays);
+        if self.limit.is_none() {
+            let bases = stores.iter().map(|store| store.base);
+            found.extend(self.beside.other_stores(directory, bases));
+        }
+        let judged = Judged::of(&stores, (start, durable_end), self.limit);
         found.extend(judged.faults(&stores, directory));
         let batches = stores.iter().map(|store| store.batches).sum();
         let records = stores.iter().map(|store| store.records).sum();
